@@ -1,0 +1,55 @@
+/** The daemon's end of the channel to its guardian. The channel's end means that the guardian is gone. */
+import type { DaemonMessage, DaemonStart, GuardianMessage } from './messages.js';
+
+export interface GuardianLink {
+  send(message: DaemonMessage): void;
+  onStop(handler: (reason: string, force: boolean) => void): void;
+  /** After this nothing of the channel keeps the process alive. */
+  close(): void;
+}
+
+/** Waits for the guardian's first message, which says what to run. Rejects when the guardian goes away before it. */
+export function receiveStart(): Promise<DaemonStart> {
+  return new Promise((resolve, reject) => {
+    if (!process.send) {
+      return reject(new Error('the daemon is started by `supervisor start`, not by hand'));
+    }
+    const onMessage = (message: GuardianMessage) => {
+      if (message.type !== 'start') return;
+      process.off('message', onMessage);
+      process.off('disconnect', onGone);
+      resolve(message.start);
+    };
+    const onGone = () => reject(new Error('the guardian went away before it said what to run'));
+    process.on('message', onMessage);
+    process.once('disconnect', onGone);
+  });
+}
+
+export function linkToGuardian(): GuardianLink {
+  const handlers: ((reason: string, force: boolean) => void)[] = [];
+  const stop = (reason: string, force: boolean) => {
+    for (const handler of handlers) handler(reason, force);
+  };
+  const onMessage = (message: GuardianMessage) => {
+    if (message.type === 'stop') stop(message.reason, message.force);
+  };
+  const onGone = () => stop('the guardian died', false);
+  process.on('message', onMessage);
+  process.once('disconnect', onGone);
+  return {
+    send: (message) => {
+      // A guardian that has just died is reported by `disconnect`; there is nobody to tell.
+      if (process.connected) process.send?.(message, undefined, undefined, () => undefined);
+    },
+    onStop: (handler) => {
+      handlers.push(handler);
+      if (!process.connected) onGone();
+    },
+    close: () => {
+      process.off('message', onMessage);
+      process.off('disconnect', onGone);
+      if (process.connected) process.disconnect();
+    },
+  };
+}

@@ -1,0 +1,112 @@
+/** Reads `/proc`. Every reader answers undefined for a process that has gone away meanwhile. */
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+
+export interface ProcStat {
+  pid: number;
+  state: string;
+  ppid: number;
+  pgid: number;
+  session: number;
+  threads: number;
+  /** Field 22: clock ticks after boot. Unchanged over exec; differs for a recycled pid. */
+  startTicks: string;
+  name: string;
+}
+
+/** Ticks per second of `/proc/*\/stat`: 100 on every Linux that Node runs on. */
+const CLOCK_TICKS = 100;
+
+export function readStat(pid: number): ProcStat | undefined {
+  const text = read(`/proc/${pid}/stat`);
+  if (!text) return undefined;
+  // The name stands in parentheses and may itself hold spaces and parentheses.
+  const end = text.lastIndexOf(')');
+  const fields = text.slice(end + 2).split(' ');
+  return {
+    pid,
+    name: text.slice(text.indexOf('(') + 1, end),
+    state: fields[0] ?? '?',
+    ppid: Number(fields[1]),
+    pgid: Number(fields[2]),
+    session: Number(fields[3]),
+    threads: Number(fields[17]),
+    startTicks: fields[19] ?? '0',
+  };
+}
+
+/** A zombie whose threads live on still runs; one without has ended and only waits to be reaped. */
+export function hasEnded({ state, threads }: ProcStat): boolean {
+  return (state === 'Z' || state === 'X') && threads <= 1;
+}
+
+export function readProcessTable(): Map<number, ProcStat> {
+  const table = new Map<number, ProcStat>();
+  for (const entry of readdirSync('/proc')) {
+    const first = entry.charCodeAt(0);
+    if (first < 48 || first > 57) continue;
+    const stat = readStat(Number(entry));
+    if (stat) table.set(stat.pid, stat);
+  }
+  return table;
+}
+
+/** Children of this process's main thread, which is also where orphans of a subreaper arrive. */
+export function childrenOfMainThread(): number[] {
+  const text = read(`/proc/self/task/${process.pid}/children`);
+  return text ? text.split(' ').filter(Boolean).map(Number) : [];
+}
+
+/** Unreadable for processes of other users, and empty for one that cleared its environment. */
+export function readEnvironment(pid: number): Map<string, string> | undefined {
+  const text = read(`/proc/${pid}/environ`);
+  if (text === undefined) return undefined;
+  const environment = new Map<string, string>();
+  for (const entry of text.split('\0')) {
+    const at = entry.indexOf('=');
+    if (at > 0) environment.set(entry.slice(0, at), entry.slice(at + 1));
+  }
+  return environment;
+}
+
+/** Arguments joined by spaces; the name in brackets where there are none (kernel threads, zombies). */
+export function readCommand(pid: number): string | undefined {
+  const text = read(`/proc/${pid}/cmdline`);
+  if (text === undefined) return undefined;
+  const command = text.replace(/\0+$/, '').replaceAll('\0', ' ').trim();
+  if (command) return command;
+  const stat = readStat(pid);
+  return stat ? `[${stat.name}]` : undefined;
+}
+
+let boot: string | undefined;
+export function bootId(): string {
+  boot ??= read('/proc/sys/kernel/random/boot_id')?.trim() ?? 'unknown';
+  return boot;
+}
+
+let namespace: string | undefined;
+/** Inode of this process's PID namespace: pids of another one mean other processes. */
+export function pidNamespace(): string {
+  if (namespace === undefined) {
+    try {
+      namespace = readlinkSync('/proc/self/ns/pid').replace(/\D/g, '');
+    } catch {
+      namespace = 'unknown';
+    }
+  }
+  return namespace;
+}
+
+let bootSeconds: number | undefined;
+export function startTimeOf(startTicks: string): string {
+  bootSeconds ??= Number(/^btime (\d+)/m.exec(read('/proc/stat') ?? '')?.[1] ?? 0);
+  return new Date((bootSeconds + Number(startTicks) / CLOCK_TICKS) * 1000).toISOString();
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,25 @@
+/** What the signals of a terminal mean to a command that holds an experiment. */
+
+/**
+ * Ctrl-C and SIGTERM stop in order, a second Ctrl-C skips the waiting, and SIGHUP (a closed terminal) stops too. Close
+ * it when nothing is left to stop, so that the next signal ends the process as usual.
+ */
+export function stopOnSignals(stop: (reason: string, force: boolean) => void): { close(): void } {
+  let interrupted = false;
+  const onInterrupt = () => {
+    stop('Ctrl-C', interrupted);
+    interrupted = true;
+  };
+  const onTerminate = () => stop('SIGTERM', false);
+  const onHangup = () => stop('SIGHUP: the terminal was closed', false);
+  process.on('SIGINT', onInterrupt);
+  process.on('SIGTERM', onTerminate);
+  process.on('SIGHUP', onHangup);
+  return {
+    close: () => {
+      process.off('SIGINT', onInterrupt);
+      process.off('SIGTERM', onTerminate);
+      process.off('SIGHUP', onHangup);
+    },
+  };
+}

@@ -1,0 +1,25 @@
+/** What runs under a name and how it was started: for `restart`, and for whoever cleans up after a crash. */
+import { readFileSync } from 'node:fs';
+import type { DaemonStart } from '../daemon/messages.js';
+import type { ProcessIdentity } from '../process/identity.js';
+import type { StateDir } from './directory.js';
+import { writeDurable } from './durable.js';
+
+export interface Snapshot extends DaemonStart {
+  daemon: ProcessIdentity;
+  /** Null where the daemon's parent could not be identified. */
+  guardian: ProcessIdentity | null;
+}
+
+export async function writeSnapshot(dir: StateDir, snapshot: Snapshot): Promise<void> {
+  await writeDurable(dir.experimentFile, `${JSON.stringify(snapshot, null, 2)}\n`);
+}
+
+/** Undefined when there is none, or none that can be read. */
+export function readSnapshot(dir: StateDir): Snapshot | undefined {
+  try {
+    return JSON.parse(readFileSync(dir.experimentFile, 'utf8')) as Snapshot;
+  } catch {
+    return undefined;
+  }
+}
