@@ -91,10 +91,8 @@ scenario('what a failed leader left running is stopped before the restart', asyn
 });
 
 scenario('a process waits for the one above it to be ready: by log line, by file, by port', async (box) => {
-  const serve = `const s = require('net').createServer().listen(0, '127.0.0.1', () => s.close(() => {}))`;
-  const free = await box
-    .process([process.execPath, '-p', `${serve}; s.on('listening', () => console.log(s.address().port)); ''`])
-    .end();
+  const print = `const s = require('net').createServer().listen(0, '127.0.0.1', () => { console.log(s.address().port); s.close(); })`;
+  const free = await box.process([process.execPath, '-e', print]).end();
   const port = Number(free.stdout.trim());
   assert.ok(port > 0);
   const listening = `console.log('up'); require('fs').appendFileSync('order', 'port '); require('net').createServer().listen(${port}, '127.0.0.1')`;

@@ -38,7 +38,7 @@ const definitions = protobuf.parse(`
   }
   message Health { string service = 1; }
   message HealthStatus { int32 status = 1; }
-`).root;
+`, { keepCase: true }).root;
 
 export interface TensorInput {
   name: string;
@@ -169,5 +169,5 @@ export function fourNumbers(first = 0): TensorInput {
 export function numbersOf(response: Inferred, output = 0): number[] {
   const bytes = response.raw_output_contents[output];
   if (!bytes) throw new Error(`the response has no raw output ${output}`);
-  return [...new Float32Array(bytes.slice().buffer)];
+  return [...new Float32Array(Uint8Array.from(bytes).buffer)];
 }

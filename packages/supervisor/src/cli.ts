@@ -76,7 +76,7 @@ const globalOptions = {
 };
 
 function width(): number {
-  return Math.min(110, process.stdout.columns ?? 100);
+  return Math.min(110, process.stdout.columns || 100);
 }
 
 function commandLine(yargs: Argv): Argv {

@@ -15,8 +15,8 @@ export interface LoadContext {
   /** The backend's settings, as they came in the host's hello. */
   config: Record<string, unknown>;
   /** `total` 0 = unknown. */
-  progress(stage: string, done: number, total: number, unit: 'bytes' | 'steps'): void;
-  log(level: LogLevel, message: string, fields?: Record<string, unknown>): void;
+  progress: (stage: string, done: number, total: number, unit: 'bytes' | 'steps') => void;
+  log: (level: LogLevel, message: string, fields?: Record<string, unknown>) => void;
 }
 
 export interface LoadedModel {

@@ -27,9 +27,9 @@ interface Entry {
 export interface RequestQueueOptions {
   runner: Runner;
   limits: ProtocolLimits;
-  send(answer: Extract<WorkerMessage, { type: 'result' | 'error' }>): void;
+  send: (answer: Extract<WorkerMessage, { type: 'result' | 'error' }>) => void;
   /** The backend says that its device is gone for good; every answer from now on would say the same. */
-  onDeviceLost(fault: WorkerFault): void;
+  onDeviceLost: (fault: WorkerFault) => void;
 }
 
 export class RequestQueue {

@@ -107,7 +107,7 @@ const mistakes: [
     'UNDRAWABLE_TEXT',
     /has no "ï"/,
   ],
-  ['an empty text', { kind: 'text_lines', texts: [' '] }, 1, reader(), 'UNDRAWABLE_TEXT', /cannot be drawn/],
+  ['an empty text', { kind: 'text_lines', texts: [' '] }, 1, reader(), 'UNDRAWABLE_TEXT', /a text is empty/],
   ['no texts', { kind: 'text_lines', texts: [] }, 1, reader(), 'UNDRAWABLE_TEXT', /at least one line/],
 ];
 

@@ -1,9 +1,10 @@
 /** What is sent: from the `experiment.inputs` of the file and the model's metadata to requests ready to send. */
 import { BenchError } from '../bench-error.js';
 import type { EncodedRequest, InferenceClient, ModelMetadata, Tensor, TensorMetadata } from '../client.js';
+import { drawTextLine } from '../ocr/draw.js';
 import { readItem } from './item-file.js';
 import { randomElements, randomSource } from './random.js';
-import { DEFAULT_TEXTS, drawTexts, pictureTensor, textModelInput } from './text-lines.js';
+import { DEFAULT_TEXTS, pictureTensor, textModelInput } from './text-lines.js';
 
 /** `experiment.inputs`. */
 export interface InputsConfig {
@@ -67,7 +68,7 @@ function textLineInputs(metadata: ModelMetadata, { texts = DEFAULT_TEXTS }: Inpu
   const input = textModelInput(metadata);
   if (texts.length === 0)
     throw new BenchError('UNDRAWABLE_TEXT', 'inputs.texts is empty; give at least one line');
-  const pictures = drawTexts(texts);
+  const pictures = texts.map((text) => drawTextLine(text));
   return (batchSize, turn) => {
     const batch = Array.from({ length: batchSize }, (_, index) => {
       const picture = pictures[(turn * batchSize + index) % pictures.length];

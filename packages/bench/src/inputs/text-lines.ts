@@ -1,7 +1,7 @@
 /** Drawn lines of text as the input of a text recognition model. */
 import { BenchError } from '../bench-error.js';
 import type { ModelMetadata, Tensor, TensorMetadata } from '../client.js';
-import { drawTextLine, UndrawableTextError, type Picture } from '../ocr/draw.js';
+import type { Picture } from '../ocr/draw.js';
 import { INPUT_HEIGHT, toPictureBatch } from '../ocr/recognition.js';
 
 /** What is drawn where the experiment gives no texts. */
@@ -15,18 +15,6 @@ export const DEFAULT_TEXTS: readonly string[] = [
   'Total: 1,249.50',
   'What is left? Nothing!',
 ];
-
-/** @throws BenchError UNDRAWABLE_TEXT */
-export function drawTexts(texts: readonly string[]): Picture[] {
-  return texts.map((text) => {
-    try {
-      return drawTextLine(text);
-    } catch (error) {
-      if (!(error instanceof UndrawableTextError)) throw error;
-      throw new BenchError('UNDRAWABLE_TEXT', error.message, error);
-    }
-  });
-}
 
 /** @throws BenchError NOT_A_TEXT_MODEL where the model takes something else than FP32 [-1, 3, 48, -1] */
 export function textModelInput({ name, inputs }: ModelMetadata): TensorMetadata {

@@ -1,5 +1,6 @@
 /** Draws a line of text as a picture, with the font of `glyphs.ts`. */
-import { glyphFor, type Glyph } from './glyphs.js';
+import { BenchError } from '../bench-error.js';
+import { drawableCharacters, glyphFor, type Glyph } from './glyphs.js';
 
 /** Eight-bit colours, row-major, three bytes (red, green, blue) a pixel. */
 export interface Picture {
@@ -32,7 +33,7 @@ const SIDE_MARGIN = 1.5;
 /** Chords of an arc are this many degrees wide: at 96 pixels the error is a hundredth of a pixel. */
 const ARC_STEP_DEGREES = 6;
 
-/** @throws UndrawableTextError where the font lacks a character */
+/** @throws BenchError UNDRAWABLE_TEXT where the font lacks a character, or where there is none to draw */
 export function drawTextLine(text: string, options: DrawOptions = {}): Picture {
   const { height = 96, weight = 0.12, slant = 0, ink = [24, 24, 28], paper = [255, 255, 255] } = options;
   const capitalHeight = height * (1 - TOP_MARGIN - BOTTOM_MARGIN);
@@ -59,28 +60,20 @@ export function drawTextLine(text: string, options: DrawOptions = {}): Picture {
   return paint(width, height, coverageOf(segments, radius, width, height), ink, paper);
 }
 
-/** A text that the font cannot draw. */
-export class UndrawableTextError extends Error {
-  readonly code = 'UNDRAWABLE_TEXT';
-
-  constructor(text: string, character: string) {
-    super(
-      `"${text}" cannot be drawn: the built-in font has no ${JSON.stringify(character)}; it has the letters A-Z and ` +
-        `a-z, digits, the space and . , : ; ! ? - + = / ( ) % & ' $ # *`,
-    );
-    this.name = 'UndrawableTextError';
-  }
-}
-
 /** From and to, each x then y. */
 type Segment = readonly [number, number, number, number];
 
 function glyphsOf(text: string): Glyph[] {
-  if (text.trim() === '') throw new UndrawableTextError(text, '');
+  if (text.trim() === '')
+    throw new BenchError('UNDRAWABLE_TEXT', 'a text is empty; give at least one letter');
   return [...text].map((character) => {
     const glyph = glyphFor(character);
-    if (!glyph) throw new UndrawableTextError(text, character);
-    return glyph;
+    if (glyph) return glyph;
+    throw new BenchError(
+      'UNDRAWABLE_TEXT',
+      `"${text}" cannot be drawn: the built-in font has no ${JSON.stringify(character)}, only the space and ` +
+        drawableCharacters().join('').trim(),
+    );
   });
 }
 

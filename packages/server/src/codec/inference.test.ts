@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { Tensor } from '@supervisor/worker/protocol';
 import { decodeMessage, encodeMessage, type Plain } from '../testing/messages.js';
+import type { GatheredMessage } from './gathered-message.js';
 import {
   readEmpty,
   readModelInferRequest,
@@ -212,7 +213,7 @@ describe('answers', () => {
     });
     fc.assert(
       fc.property(response, (answer) => {
-        const read = decodeMessage('inference.ModelInferResponse', writeModelInferResponse(answer));
+        const read = decodeMessage('inference.ModelInferResponse', whole(writeModelInferResponse(answer)));
         assert.equal(read['model_name'], answer.model.name);
         assert.equal(read['model_version'], answer.model.version);
         assert.equal(read['id'], answer.id);
@@ -277,6 +278,13 @@ function messages(entries: Record<string, Parameter>): Record<string, Plain> {
 
 function values(entries: Record<string, Parameter>): Record<string, Parameter['value']> {
   return Object.fromEntries(Object.entries(entries).map(([key, { value }]) => [key, value]));
+}
+
+function whole(message: GatheredMessage): Buffer {
+  const target = Buffer.alloc(message.byteLength + 5, 0xee);
+  assert.equal(message.copy(target, 5), message.byteLength);
+  assert.deepEqual(target.subarray(0, 5), Buffer.alloc(5, 0xee));
+  return target.subarray(5);
 }
 
 /** The one field that is set in an `InferParameter`. */

@@ -1,5 +1,6 @@
 /** Messages of the Open Inference Protocol: requests read, responses written. Defined in proto/grpc_service.proto. */
 import type { ModelMetadata, RequestParameters, Tensor, TensorSpec } from '@supervisor/worker/protocol';
+import { GatheredMessage } from './gathered-message.js';
 import { readContents, type TensorContents } from './tensor-contents.js';
 import { WIRE_BYTES, WIRE_FIXED64, WIRE_VARINT, WireError, WireReader, WireWriter } from './wire.js';
 
@@ -268,11 +269,9 @@ export function writeModelMetadata(model: ModelReference, metadata: ModelMetadat
   return writer.finish();
 }
 
-export function writeModelInferResponse(response: ModelInferResponse): Buffer {
+export function writeModelInferResponse(response: ModelInferResponse): GatheredMessage {
   const { model, id, parameters, outputs } = response;
-  // One allocation for all but odd responses: names and shapes are small beside what is reserved for them.
-  const dataBytes = outputs.reduce((sum, output) => sum + output.data.byteLength, 0);
-  const writer = new WireWriter(dataBytes + 256 + 128 * outputs.length);
+  const writer = new WireWriter();
   writer.string(1, model.name);
   writer.string(2, model.version);
   writer.string(3, id);
@@ -280,8 +279,8 @@ export function writeModelInferResponse(response: ModelInferResponse): Buffer {
     writer.message(4, () => writeParameter(writer, key, value));
   }
   for (const output of outputs) writer.message(5, () => writeSignature(writer, output));
-  for (const output of outputs) writer.bytesAt(6, output.data);
-  return writer.finish();
+  const insertions = outputs.map(({ data }) => ({ at: writer.bytesHeader(6, data.byteLength), data }));
+  return new GatheredMessage(writer.finish(), insertions);
 }
 
 /** `TensorMetadata` and `InferOutputTensor`, which share their first three fields. */

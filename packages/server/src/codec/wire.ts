@@ -275,6 +275,13 @@ export class WireWriter {
     this.#position += value.byteLength;
   }
 
+  /** The start of a byte field whose bytes are put in elsewhere; returns where they belong. */
+  bytesHeader(field: number, byteLength: number): number {
+    this.#tag(field, WIRE_BYTES);
+    this.#varint(byteLength);
+    return this.#position;
+  }
+
   packedInt64(field: number, values: readonly number[]): void {
     if (values.length > 0) this.message(field, () => values.forEach((value) => this.#varint(value)));
   }

@@ -12,7 +12,7 @@ import {
 import { ServerError } from '../errors.js';
 import type { InferCall, RequestPlane } from '../request-plane.js';
 import { answerError, answerWith, type Log } from './answer.js';
-import { bytesMethod, type BytesMethod } from './transport.js';
+import { asSerialized, bytesMethod, type BytesMethod } from './transport.js';
 
 const PATH = '/inference.GRPCInferenceService';
 
@@ -71,7 +71,7 @@ function modelInfer(plane: RequestPlane, log: Log): handleUnaryCall<Buffer, Buff
     // Also emitted after every answer, and when the deadline has passed.
     call.on('cancelled', () => infer.cancel(() => abandoned(deadline)));
     infer.response.then(
-      (response) => answerWith(callback, log, () => writeModelInferResponse(response)),
+      (response) => answerWith(callback, log, () => asSerialized(writeModelInferResponse(response))),
       (thrown: unknown) => answerError(callback, log, thrown),
     );
   };

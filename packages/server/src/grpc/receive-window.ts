@@ -7,9 +7,9 @@
 import http2, { type Http2Server, type ServerOptions } from 'node:http2';
 
 /** Per request. What a client may send ahead of what the server has read. */
-export const STREAM_WINDOW_BYTES = 4 * 1024 * 1024;
+export const STREAM_WINDOW_BYTES = 1024 * 1024;
 /** Per connection, all its requests together. */
-export const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
+export const CONNECTION_WINDOW_BYTES = 8 * 1024 * 1024;
 
 /**
  * Runs `create`, which must make its HTTP/2 server before it returns. Returns what `create` returns; should a

@@ -6,7 +6,7 @@ export interface HeldRequest {
   inputs: Tensor[];
   options: InferOptions;
   answer(result?: InferResult): void;
-  fail(error: unknown): void;
+  fail(error: Error): void;
 }
 
 export class FakeReplica implements Replica {
@@ -52,7 +52,7 @@ export class FakeReplica implements Replica {
         inputs,
         options,
         answer: (result = echo(inputs)) => settle(() => resolve(result)),
-        fail: (error) => settle(() => reject(error as Error)),
+        fail: (error) => settle(() => reject(error)),
       };
       const settle = (how: () => void) => {
         this.held.splice(this.held.indexOf(held), 1);

@@ -83,6 +83,7 @@ export class LiveServer {
     path: string,
     bytes: Buffer,
     options: CallOptions = {},
+    client: Client = this.client,
   ): { answer: Promise<Buffer>; cancel: () => void } {
     let cancel!: () => void;
     const answer = new Promise<Buffer>((resolve, reject) => {

@@ -1,14 +1,17 @@
 /** Counts that must not grow from one run to the next. */
+import { dirname } from 'node:path';
+import { isRunning } from '../process/identity.js';
+import { readSnapshot } from '../state/snapshot.js';
+import type { ExaminedExperiment } from './check.js';
 import { readGpus } from './gpu.js';
-import { holdsExperiment } from './leftovers.js';
 import { listListeners } from './ports.js';
 import { readTable } from './process-table.js';
 
 export interface Counts {
   takenAt: string;
-  /** Processes that carry our cookie. */
+  /** Processes that carry the cookie of an experiment of this state directory. */
   supervised: number;
-  /** Daemons and guardians. */
+  /** Daemons and guardians of this state directory. */
   supervisors: number;
   /** TCP ports on which one of both listens. */
   ports: number[];
@@ -19,12 +22,14 @@ export interface Counts {
   allProcesses: number;
 }
 
-export async function takeCounts(): Promise<Counts> {
+export async function takeCounts(root: string, experiments: readonly ExaminedExperiment[]): Promise<Counts> {
   const [table, listeners, gpus] = await Promise.all([readTable(), listListeners(), readGpus()]);
   const living = table.filter(({ ended, pid }) => !ended && pid !== process.pid);
-  const supervised = living.filter(({ cookie }) => cookie !== null);
-  const supervisors = living.filter((entry) => entry.cookie === null && holdsExperiment(entry));
-  const ours = new Set([...supervised, ...supervisors].map(({ pid }) => pid));
+  const supervised = living.flatMap(({ pid, cookie }) =>
+    cookie && (cookie.stateDir === null || dirname(cookie.stateDir) === root) ? [pid] : [],
+  );
+  const supervisors = experiments.flatMap(supervisorsOf);
+  const ours = new Set([...supervised, ...supervisors]);
   const ports = listeners.filter(({ pids }) => pids.some((pid) => ours.has(pid))).map(({ port }) => port);
   return {
     takenAt: new Date().toISOString(),
@@ -35,6 +40,12 @@ export async function takeCounts(): Promise<Counts> {
     gpuNote: gpus.known ? null : gpus.why,
     allProcesses: living.length,
   };
+}
+
+function supervisorsOf({ dir, pidFile }: ExaminedExperiment): number[] {
+  const daemon = pidFile.kind === 'running' ? [pidFile.identity.pid] : [];
+  const guardian = readSnapshot(dir)?.guardian;
+  return guardian && isRunning(guardian) ? [...daemon, guardian.pid] : daemon;
 }
 
 /** Drivers and displays move a few MiB by themselves. */

@@ -299,14 +299,21 @@ test('count after compares with count before', async (t) => {
     /^supervisor: there are no counts to compare with \(.*\); run: supervisor count before\n$/,
   );
 
-  const before = JSON.parse((await supervisor(root, 'count', 'before', '--json')).stdout) as {
-    supervised: number;
-  };
-  const pid = await leaveBehind(t, StateDir.at(root, 'demo'));
+  const before = await supervisor(root, 'count', 'before');
+  assert.equal(before.code, 0);
+  assert.match(
+    before.stdout,
+    /^supervised processes: 0\ndaemons and guardians: 0\ntheir open ports: none\nGPU memory: /,
+  );
+  const same = await supervisor(root, 'count', 'after');
+  assert.equal(same.code, 0);
+  assert.match(same.stdout, /^nothing has grown$/m);
+
+  await leaveBehind(t, StateDir.at(root, 'demo'));
   const grown = await supervisor(root, 'count', 'after', '--json');
-  const { after } = JSON.parse(grown.stdout) as { after: { supervised: number } };
-  assert.ok(after.supervised >= 1 && Number.isSafeInteger(before.supervised));
-  process.kill(pid, 'SIGKILL');
+  assert.equal(grown.code, 1);
+  const { grown: lines } = JSON.parse(grown.stdout) as { grown: string[] };
+  assert.deepEqual(lines, ['supervised processes: 0 before, 1 after']);
 });
 
 test('logs of all units in the order of time, of one unit, and the latest only', async (t) => {

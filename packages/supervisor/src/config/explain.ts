@@ -139,7 +139,7 @@ export function show(value: unknown, path: Path): string {
   if (value === null || value === undefined) return 'nothing';
   if (typeof value === 'object') return 'a mapping';
   if (path.includes('env') || path.includes('config')) return 'what is there';
-  const text = typeof value === 'string' ? JSON.stringify(value) : String(value);
+  const text = typeof value === 'number' ? String(value) : JSON.stringify(value);
   return text.length > MAX_SHOWN_CHARACTERS ? `${text.slice(0, MAX_SHOWN_CHARACTERS)}...` : text;
 }
 

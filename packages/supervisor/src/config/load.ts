@@ -50,7 +50,7 @@ export function loadExperiment(path: string, sets: readonly string[] = []): Expe
   if (!result.success)
     crossCheck(source.values, { addIssue: (rule) => explainRule(rule, source.values).forEach(report) });
   // The files that are named are looked for even where the rest is wrong, so that all mistakes are told at once.
-  resolvePaths((result.data ?? source.values) as Paths, dirname(resolve(path)), report);
+  resolvePaths(result.data ?? source.values, dirname(resolve(path)), report);
   if (!result.success || problems.length > 0) throw new ConfigError(ordered(problems));
   return result.data;
 }

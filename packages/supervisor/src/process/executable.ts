@@ -15,7 +15,7 @@ export class SpawnError extends Error {
   }
 }
 
-/** Absolute path of the program. A name without a slash is looked up in PATH, one with a slash against `cwd`. */
+/** Absolute path of the program; throws `SpawnError` where there is none. A name without a slash is looked up in PATH, one with a slash against `cwd`. */
 export function findExecutable(program: string, cwd: string, path: string | undefined): string {
   if (!statSync(cwd, { throwIfNoEntry: false })?.isDirectory()) {
     throw new SpawnError('BAD_CWD', `cannot run in ${cwd}: it is not a folder`);

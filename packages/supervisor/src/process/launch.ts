@@ -26,9 +26,9 @@ export function canSetDeathSignal(): boolean {
 }
 
 /** @param deathSignal what the kernel sends the child when we die; null where that cannot be set. */
-export function launchPlan(file: string, args: string[], deathSignal: 'KILL' | 'TERM' | null): Launch {
-  if (!deathSignal) return { file, args };
-  const wrapped = ['/bin/sh', '-c', EXEC_IF_PARENT_LIVES, 'sh', String(process.pid), file, ...args];
+export function launchPlan(program: string, args: string[], deathSignal: 'KILL' | 'TERM' | null): Launch {
+  if (!deathSignal) return { file: program, args };
+  const wrapped = ['/bin/sh', '-c', EXEC_IF_PARENT_LIVES, 'sh', String(process.pid), program, ...args];
   return { file: 'setpriv', args: ['--pdeathsig', deathSignal, '--', ...wrapped] };
 }
 

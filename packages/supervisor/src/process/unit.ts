@@ -69,7 +69,8 @@ export class Unit {
   /** Throws `SpawnError`, or what writing the intent to the state directory threw; nothing is left then. */
   static async spawn(spec: UnitSpec, keeper: Keeper): Promise<Unit> {
     const [program = '', ...args] = spec.command;
-    const file = findExecutable(program, spec.cwd, spec.env['PATH']);
+    // Only a check: the command runs under the name it was given, which some programs look at.
+    findExecutable(program, spec.cwd, spec.env['PATH']);
     const record: UnitRecord = {
       unit: spec.id,
       kind: spec.kind,
@@ -81,7 +82,7 @@ export class Unit {
     await writeRecord(keeper.stateDir, record);
     let unit: Unit;
     try {
-      unit = await Unit.#startChild(spec, keeper, file, args);
+      unit = await Unit.#startChild(spec, keeper, program, args);
     } catch (error) {
       await removeRecord(keeper.stateDir, spec.id);
       throw error;
@@ -96,10 +97,10 @@ export class Unit {
     return unit;
   }
 
-  static #startChild(spec: UnitSpec, keeper: Keeper, file: string, args: string[]): Promise<Unit> {
+  static #startChild(spec: UnitSpec, keeper: Keeper, program: string, args: string[]): Promise<Unit> {
     // Workers hold a GPU and nothing else: the kernel may end them at once. Plain processes may have work to save.
     const deathSignal = keeper.setsDeathSignal ? (spec.kind === 'worker' ? 'KILL' : 'TERM') : null;
-    const launch = launchPlan(file, args, deathSignal);
+    const launch = launchPlan(program, args, deathSignal);
     const child = spawn(launch.file, launch.args, {
       cwd: spec.cwd,
       env: childEnvironment(spec.env, {
@@ -115,7 +116,7 @@ export class Unit {
     if (!identity) {
       return new Promise((_resolve, reject) => {
         const fail = (cause?: Error) =>
-          reject(new SpawnError('SPAWN_FAILED', `cannot start ${file}: ${cause?.message ?? 'it was gone at once'}`, cause));
+          reject(new SpawnError('SPAWN_FAILED', `cannot start ${program}: ${cause?.message ?? 'it was gone at once'}`, cause));
         child.once('error', fail);
         if (child.pid !== undefined) fail();
       });

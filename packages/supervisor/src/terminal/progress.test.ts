@@ -4,13 +4,14 @@ import { createProgress } from './progress.js';
 
 class Screen {
   readonly isTTY: boolean;
-  readonly columns = 66;
   readonly rows: number;
+  readonly columns: number;
   written = '';
 
-  constructor(isTTY: boolean, rows = 24) {
+  constructor(isTTY: boolean, rows = 24, columns = 66) {
     this.isTTY = isTTY;
     this.rows = rows;
+    this.columns = columns;
   }
 
   write(text: string): void {
@@ -20,9 +21,7 @@ class Screen {
   /** What a terminal would show: moving up and clearing below are the only codes used for drawing. */
   shown(): string[] {
     let lines: string[] = [''];
-    // eslint-disable-next-line no-control-regex -- terminal codes are what is taken apart
     for (const part of this.written.split(/(\x1b\[\d+A\x1b\[0J|\n)/)) {
-      // eslint-disable-next-line no-control-regex -- as above
       const up = /^\x1b\[(\d+)A/.exec(part);
       if (up) lines = [...lines.slice(0, lines.length - 1 - Number(up[1])), ''];
       else if (part === '\n') lines.push('');
@@ -85,6 +84,14 @@ test('more units than the window has lines are summed up', () => {
   const lines = screen.shown();
   assert.equal(lines.length, 4);
   assert.equal(lines.at(-1), '  10 in all: 7 ready, 3 loading');
+});
+
+test('a terminal that does not know its size is taken for one of 80 columns', () => {
+  const screen = new Screen(true, 0, 0);
+  const progress = createProgress(screen, env);
+  progress.update({ unit: 'a/0', state: 'failed', detail: 'x'.repeat(200) });
+  progress.close();
+  assert.equal(screen.shown()[0]?.length, 79);
 });
 
 test('closing draws the last picture once; what follows is only notes', () => {

@@ -121,7 +121,7 @@ class LiveProgress implements Progress {
 
   /** No more than fit the window: a line that scrolled away cannot be drawn again. */
   #lines(): string[] {
-    const most = Math.max(3, (this.#stream.rows ?? 24) - 2);
+    const most = Math.max(3, (this.#stream.rows || 24) - 2);
     const units = [...this.#units.values()];
     if (units.length <= most) return units.map((unit) => this.#line(unit));
     const busy = units.filter(({ state }) => !settled.has(state));
@@ -136,7 +136,8 @@ class LiveProgress implements Progress {
   }
 
   #line(update: ProgressUpdate): string {
-    const width = (this.#stream.columns ?? 80) - 1;
+    // 0 where the terminal does not know its size.
+    const width = (this.#stream.columns || 80) - 1;
     const mark = this.#mark(update.state);
     const names = Math.min(24, Math.max(...[...this.#units.keys()].map((unit) => unit.length)));
     const name = shorten(update.unit, names).padEnd(names);

@@ -307,7 +307,8 @@ export class WorkerChannel {
         return this.onReady?.(message);
       case 'result': {
         const request = this.#answered(message.id);
-        if (!request) return;
+        // A late answer frees a place as well.
+        if (!request) return this.#sendWaiting();
         const problem = message.outputs.map(tensorProblem).find((text) => text !== undefined);
         if (problem !== undefined) {
           request.reject(

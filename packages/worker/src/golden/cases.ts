@@ -11,12 +11,12 @@ function bytes(count: number): Uint8Array {
 }
 
 function strings(...texts: string[]): Uint8Array {
-  return Buffer.concat(
-    texts.map((text) => {
+  return Uint8Array.from(
+    texts.flatMap((text) => {
       const encoded = Buffer.from(text);
       const length = Buffer.alloc(4);
       length.writeUInt32LE(encoded.length);
-      return Buffer.concat([length, encoded]);
+      return [...length, ...encoded];
     }),
   );
 }

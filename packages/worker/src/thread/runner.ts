@@ -16,8 +16,8 @@ import {
 
 interface Pending {
   slot: number;
-  resolve(answer: Answer): void;
-  reject(error: Error): void;
+  resolve: (answer: Answer) => void;
+  reject: (error: Error) => void;
 }
 
 export class ThreadRunner implements Runner {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { growth, takeCounts, type Counts } from '../../audit/counts.js';
 import { formatBytes } from '../../terminal/quantity.js';
 import { CommandError, EXIT } from '../command-error.js';
-import { stateRoot } from './experiments.js';
+import { knownExperiments, stateRoot } from './experiments.js';
 
 export interface CountArguments {
   moment: 'before' | 'after';
@@ -15,7 +15,7 @@ export interface CountArguments {
 export async function countProcesses({ moment, json, stateDir }: CountArguments): Promise<number> {
   const root = stateRoot(stateDir);
   const file = join(root, 'count-before.json');
-  const counts = await takeCounts();
+  const counts = await takeCounts(root, knownExperiments(root));
   if (moment === 'before') {
     await mkdir(root, { recursive: true, mode: 0o700 });
     await writeFile(file, `${JSON.stringify(counts)}\n`, { mode: 0o600 });

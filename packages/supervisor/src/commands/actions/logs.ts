@@ -110,7 +110,7 @@ function logUnits(dir: StateDir): string[] {
     return [];
   }
   const units = names.flatMap((name) => {
-    const match = /^(daemon|.+~\d+)\.log$/.exec(name);
+    const match = /^(daemon|.+~(?:0|[1-9]\d*))\.log$/.exec(name);
     return match?.[1] ? [match[1].replace('~', '/')] : [];
   });
   return units.sort(

@@ -46,7 +46,7 @@ async function run(
   }
   return model.outputs.flatMap(({ name, datatype }) => {
     const value = results[name];
-    return value ? [fromOrt(name, datatype, value as ort.Tensor)] : [];
+    return value ? [fromOrt(name, datatype, value)] : [];
   });
 }
 
