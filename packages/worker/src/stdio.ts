@@ -11,7 +11,7 @@ import type { Readable, Writable } from 'node:stream';
 import { isatty } from 'node:tty';
 import koffi from 'koffi';
 
-/** Larger reads than Node's own 64 KiB buy nothing: a pipe holds no more. */
+/** As Node's own. Four times as much was measured and bought nothing. */
 const READ_BUFFER_BYTES = 64 * 1024;
 const F_DUPFD_CLOEXEC = process.platform === 'darwin' ? 67 : 1030;
 const PR_SET_PDEATHSIG = 1;

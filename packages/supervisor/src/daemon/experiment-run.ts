@@ -172,6 +172,8 @@ export class ExperimentRun {
       log: (level, message, fields) => this.log(level, message, fields),
       limits: { maxMessageBytes: serverConfig.max_message_mb * 1024 * 1024 },
     });
+    // Ready means all of them: one that still loads must be known before its sibling joins.
+    for (const { name } of models.instances) server.declareModel(name);
     this.#server = server;
     this.#listener?.handOver((listener) => server.serve(listener));
     serve(server);

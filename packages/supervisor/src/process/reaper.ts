@@ -6,15 +6,24 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import { identityKey } from './identity.js';
-import { becomeSubreaper, onLinux, reapChild, type WaitStatus } from './libc.js';
+import { becomeSubreaper, reapChild, type WaitStatus } from './libc.js';
 import { childrenOfMainThread, hasEnded, readStat } from './proc.js';
 
 /** Ends remembered; far more than one stop reports. */
 const REMEMBERED_EXITS = 4096;
 
+/**
+ * Turns of the event loop that a dead child must have been seen in before it is taken for an adopted one. Libraries
+ * spawn too (pidusage asks `getconf`), and libuv reaps what it spawned within one turn of the signal.
+ */
+const TURNS_BEFORE_REAPING = 2;
+
 export class Reaper {
   /** Pids that Node spawned and has not reaped yet. */
   readonly #ofNode = new Set<number>();
+  /** Dead children that nobody has reaped, and in how many turns they were seen. */
+  #suspects = new Map<string, number>();
+  #pass: NodeJS.Immediate | undefined;
   readonly #exits = new Map<string, WaitStatus>();
   readonly #waiting = new Set<() => void>();
   readonly #onChild = (): void => this.#childEnded();
@@ -59,22 +68,32 @@ export class Reaper {
     });
   }
 
-  /** Reaps every adopted child that has ended. */
+  /** Reaps every adopted child that has ended, within a few turns of the event loop. */
   reap(): void {
-    if (!onLinux || !this.#adopts) return;
+    if (this.#adopts && !this.#closed) this.#pass ??= setImmediate(() => this.#reapOnce());
+  }
+
+  #reapOnce(): void {
+    this.#pass = undefined;
+    const suspects = new Map<string, number>();
     for (const pid of childrenOfMainThread()) {
       if (this.#ofNode.has(pid)) continue;
       const stat = readStat(pid);
       if (!stat || !hasEnded(stat)) continue;
-      const status = reapChild(pid);
-      if (status) this.#remember(identityKey(stat), status);
+      const key = identityKey(stat);
+      const turns = this.#suspects.get(key) ?? 0;
+      const status = turns >= TURNS_BEFORE_REAPING ? reapChild(pid) : undefined;
+      if (status) this.#remember(key, status);
+      else suspects.set(key, turns + 1);
     }
+    this.#suspects = suspects;
+    if (suspects.size > 0) this.reap();
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.reap();
+    clearImmediate(this.#pass);
     process.off('SIGCHLD', this.#onChild);
   }
 

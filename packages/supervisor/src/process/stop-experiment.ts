@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { StateDir } from '../state/directory.js';
 import { readPidFile } from '../state/pid-file.js';
 import { readReceipt } from '../state/receipts.js';
-import { readSnapshot } from '../state/snapshot.js';
+import { readSnapshot, type Snapshot } from '../state/snapshot.js';
 import { isRunning, sendSignal, type ProcessIdentity } from './identity.js';
 import type { Receipt } from './receipt.js';
 import { reconcile } from './reconcile.js';
@@ -35,7 +35,7 @@ export async function stopExperiment(dir: StateDir, o: StopExperimentOptions = {
   if (pidFile.kind !== 'running') {
     const { state, receipt } = await reconcile(dir, o.force);
     // A guardian that is still cleaning up after its daemon: its end is what was asked for.
-    if (state === 'running') return waitForGuardian(dir, snapshot?.runId, o);
+    if (state === 'running') return waitForGuardian(dir, snapshot?.runId, snapshot, o);
     return { outcome: 'not_running', receipt };
   }
   const { identity: daemon, runId } = pidFile;
@@ -51,16 +51,17 @@ export async function stopExperiment(dir: StateDir, o: StopExperimentOptions = {
     sendSignal(daemon, 'SIGKILL');
     await ends([daemon], STOP_MARGIN_MS);
   }
-  return waitForGuardian(dir, runId, o);
+  return waitForGuardian(dir, runId, snapshot, o);
 }
 
 /** The daemon is gone; what its guardian does not clean up within the grace is cleaned up here. */
 async function waitForGuardian(
   dir: StateDir,
   runId: string | undefined,
+  /** Read before the stop, which removes it. */
+  snapshot: Snapshot | undefined,
   { force, onProgress }: StopExperimentOptions,
 ): Promise<StopExperimentResult> {
-  const snapshot = readSnapshot(dir);
   if (snapshot?.guardian) {
     const graceMs = snapshot.experiment.supervision.grace_s * 1000;
     if (!(await ends([snapshot.guardian], graceMs + GUARDIAN_MARGIN_MS, force))) {

@@ -27,7 +27,10 @@ export async function runExperiment(argv: StartArguments & { out?: string | unde
     onMessage: (message: DaemonMessage) => {
       reporter.report(message);
       if (message.type === 'ready') becomeReady(message.endpoints);
-      if (message.type === 'stopping') interrupted.abort();
+      if (message.type === 'stopping') {
+        interrupted.abort();
+        signals.stopping();
+      }
     },
   });
   const signals = stopOnSignals((reason, force) => {

@@ -19,7 +19,14 @@ export async function startExperiment(argv: StartArguments & { detach: boolean }
 
 async function startInForeground(start: DaemonStart): Promise<number> {
   const reporter = new StartReporter(start);
-  const guardian = startGuardian({ start, onMessage: (message) => reporter.report(message), stderr: 'inherit' });
+  const guardian = startGuardian({
+    start,
+    stderr: 'inherit',
+    onMessage: (message) => {
+      reporter.report(message);
+      if (message.type === 'stopping') signals.stopping();
+    },
+  });
   const signals = stopOnSignals((reason, force) => guardian.stop(reason, force));
   const outcome = await guardian.done;
   signals.close();

@@ -147,7 +147,7 @@ export function asStateDirError(error: unknown, path: string): StateDirError {
     EPERM: 'this user may not use it; choose another with --state-dir or mend its permissions',
     ENOTDIR: 'a part of the path is not a folder; choose another with --state-dir',
     EEXIST: 'something that is not a folder is in the way; remove it or choose another with --state-dir',
-    ENOSPC: 'no space is left on its device; free some or choose another with --state-dir',
+    ENOSPC: 'no space left on its device; free some or choose another with --state-dir',
     EDQUOT: 'the disk quota is used up; free some space or choose another with --state-dir',
     EROFS: 'its file system is read-only; choose another with --state-dir',
     ENAMETOOLONG: 'its name is too long; choose another with --state-dir',
