@@ -26,7 +26,10 @@ export async function claimName(dir: StateDir, start: DaemonStart): Promise<Clai
     const leftovers = await cleanUnderLock(dir);
     if (leftovers && leftovers.survivors.length > 0) {
       const pids = leftovers.survivors.map(({ pid }) => pid).join(', ');
-      throw new StartFailure('INTERNAL', `processes of an earlier run cannot be ended: ${pids}; see the kernel log`);
+      throw new StartFailure(
+        'INTERNAL',
+        `processes of an earlier run cannot be ended: ${pids}; see the kernel log`,
+      );
     }
     const daemon = identify(process.pid);
     if (!daemon) throw new StartFailure('INTERNAL', 'cannot read the start time of this process');
@@ -61,7 +64,8 @@ async function release(dir: StateDir, runId: string, lock: DirLock, receipt: Rec
 
 function alreadyRunning(dir: StateDir): StartFailure {
   const file = readPidFile(dir);
-  const who = file.kind === 'running' ? `pid ${file.identity.pid}` : 'another process that holds its directory';
+  const who =
+    file.kind === 'running' ? `pid ${file.identity.pid}` : 'another process that holds its directory';
   return new StartFailure(
     'ALREADY_RUNNING',
     `${dir.name} is already running (${who}); stop it with \`supervisor stop ${dir.name}\`, or give this one another name`,

@@ -110,7 +110,8 @@ export class ExperimentRun {
       const strays = this.#keeper?.stopStrays({ graceMs, force: this.#stop.force });
       await Promise.all(this.#units.map(({ supervised }) => supervised.stop(this.#stop.force)));
       if (strays) reports.push(await strays);
-      for (const { supervised } of this.#units) if (supervised.stopReport) reports.push(supervised.stopReport);
+      for (const { supervised } of this.#units)
+        if (supervised.stopReport) reports.push(supervised.stopReport);
     });
     await this.#step('sweep', async () => {
       if (this.#keeper) reports.push(await this.#keeper.sweep({ graceMs, force: this.#stop.force }));
@@ -145,7 +146,7 @@ export class ExperimentRun {
       keeper,
       gate,
       start: this.#start,
-      logsDir: this.#dir.logsDir,
+      dir: this.#dir,
       link: this.#link,
       log: this.#log as DaemonLog,
     };
@@ -213,7 +214,9 @@ export class ExperimentRun {
 
   async #receipt(reports: StopReport[], reason: string, began: number): Promise<Receipt> {
     const listener = this.#listener;
-    const ports = listener ? [{ port: listener.port, free: await isPortFree(listener.host, listener.port) }] : [];
+    const ports = listener
+      ? [{ port: listener.port, free: await isPortFree(listener.host, listener.port) }]
+      : [];
     return {
       experiment: this.#experiment.name,
       runId: this.#start.runId,

@@ -18,7 +18,10 @@ export function bindListener(host: string, port: number): Promise<BoundListener>
   const keep = (socket: Socket) => early.push(socket);
   server.on('connection', keep);
   return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => void refuse(error, host, port).then(reject, reject));
+    server.once(
+      'error',
+      (error: NodeJS.ErrnoException) => void refuse(error, host, port).then(reject, reject),
+    );
     server.listen({ host, port }, () => {
       const address = server.address() as AddressInfo;
       const handOver = (attach: (server: Server) => void) => {
@@ -54,7 +57,9 @@ async function refuse(error: NodeJS.ErrnoException, host: string, port: number):
   }
   const { findPortHolder } = await import('../audit/ports.js');
   const holder = await findPortHolder(port, host);
-  const by = holder ? `held by pid ${holder.pid} (${holder.command})` : 'held by a process that could not be named';
+  const by = holder
+    ? `held by pid ${holder.pid} (${holder.command})`
+    : 'held by a process that could not be named';
   return new StartFailure(
     'PORT_IN_USE',
     `port ${port} on ${host} is in use, ${by}; stop it, or set server.grpc_port (0 takes any free port)`,

@@ -58,7 +58,11 @@ async function runToTheEnd(start: DaemonStart, link: GuardianLink, stop: StopReq
     exitCode = 1;
     const code = error instanceof StartFailure ? error.code : 'INTERNAL';
     const message = error instanceof Error ? error.message : String(error);
-    run.log('error', 'the start failed', { code, message, stack: error instanceof Error ? error.stack : undefined });
+    run.log('error', 'the start failed', {
+      code,
+      message,
+      stack: error instanceof Error ? error.stack : undefined,
+    });
     link.send({ type: 'failed', code, message, exitCode });
     stop.request(`the start failed: ${message}`);
   } finally {

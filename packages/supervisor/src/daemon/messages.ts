@@ -38,7 +38,14 @@ export type DaemonMessage =
   /** A unit changed state. `detail` is for people: what went wrong, or which device it loads on. */
   | { type: 'unit'; unit: string; state: string; detail?: string }
   /** Load progress of a worker; `total` 0 means unknown. */
-  | { type: 'progress'; unit: string; stage: string; done: number; total: number; unitOfWork: 'bytes' | 'steps' }
+  | {
+      type: 'progress';
+      unit: string;
+      stage: string;
+      done: number;
+      total: number;
+      unitOfWork: 'bytes' | 'steps';
+    }
   | { type: 'ready'; endpoints: Endpoints; durationMs: number }
   | { type: 'stopping'; reason: string }
   /** The start was refused or failed for good; the daemon stops what it had started and then ends. */

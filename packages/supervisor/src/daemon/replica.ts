@@ -3,7 +3,12 @@ import type { Replica } from '@supervisor/server';
 import type { ProtocolLimits } from '@supervisor/worker/protocol';
 import type { WorkerChannel } from '../worker/channel.js';
 
-export function asReplica(id: string, channel: WorkerChannel, limits: ProtocolLimits, onAnswered: () => void): Replica {
+export function asReplica(
+  id: string,
+  channel: WorkerChannel,
+  limits: ProtocolLimits,
+  onAnswered: () => void,
+): Replica {
   return {
     id,
     capacity: { requests: limits.maxInFlight, bytes: limits.maxInFlightBytes },

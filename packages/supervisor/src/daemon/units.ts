@@ -1,10 +1,11 @@
 /** Makes the supervised units that an experiment asks for, each with its log, its messages and its status line. */
-import { dirname, join, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ProtocolLimits } from '@supervisor/worker/protocol';
 import type { ModelInstance, ProcessDefinition } from '../config/experiment.js';
 import type { Keeper } from '../process/keeper.js';
 import type { UnitSpec } from '../process/unit.js';
+import type { StateDir } from '../state/directory.js';
 import type { DaemonLog } from '../telemetry/daemon-log.js';
 import { UnitLog } from '../telemetry/unit-log.js';
 import type { Usage } from '../telemetry/usage.js';
@@ -39,7 +40,7 @@ export interface UnitContext {
   keeper: Keeper;
   gate: SpawnGate;
   start: DaemonStart;
-  logsDir: string;
+  dir: StateDir;
   link: GuardianLink;
   log: DaemonLog;
 }
@@ -49,7 +50,13 @@ export function createProcessUnits(context: UnitContext): ManagedUnit[] {
   return (experiment.processes ?? []).flatMap((definition) =>
     replicaIds(definition).map((id) => {
       const cwd = resolve(dirname(source), definition.cwd ?? '.');
-      const spec = unitSpec(context, { id, kind: 'process', cwd, command: definition.command, env: definition.env });
+      const spec = unitSpec(context, {
+        id,
+        kind: 'process',
+        cwd,
+        command: definition.command,
+        env: definition.env,
+      });
       return manage(context, {
         definition: definition.name,
         spec,
@@ -60,7 +67,11 @@ export function createProcessUnits(context: UnitContext): ManagedUnit[] {
   );
 }
 
-export function createWorkerUnits(context: UnitContext, pool: ModelPool, limits: ProtocolLimits): ManagedUnit[] {
+export function createWorkerUnits(
+  context: UnitContext,
+  pool: ModelPool,
+  limits: ProtocolLimits,
+): ManagedUnit[] {
   const { experiment, source } = context.start;
   return (experiment.model_pool?.instances ?? []).flatMap((instance) =>
     replicaIds(instance).map((id) => {
@@ -121,7 +132,7 @@ function manage(context: UnitContext, parts: UnitParts): ManagedUnit {
   const { id } = parts.spec;
   const log = new UnitLog({
     unit: id,
-    filename: join(context.logsDir, `${id.replaceAll('/', '~')}.log`),
+    filename: context.dir.unitLog(id),
     onLine: (unit, line) => context.log.unitLine(unit, line),
     onError: (error) => context.log.fileLost(`of ${id}`, error),
   });
@@ -217,7 +228,9 @@ function unitSpec(
   { start }: UnitContext,
   unit: Pick<UnitSpec, 'id' | 'kind' | 'cwd' | 'command'> & { env: ProcessDefinition['env'] },
 ): UnitSpec {
-  const inherited = Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  const inherited = Object.entries(process.env).filter(
+    (entry): entry is [string, string] => entry[1] !== undefined,
+  );
   return {
     ...unit,
     env: { ...Object.fromEntries(inherited), ...unit.env },

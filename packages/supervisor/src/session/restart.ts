@@ -21,9 +21,17 @@ export async function restartExperiment({ name, worker, stateDir }: RestartArgum
   }
   // Read before the stop, which removes it: the file is started again the way it was started.
   const snapshot = readSnapshot(dir);
-  if (!snapshot) throw new Error(`cannot read how ${dir.name} was started: ${dir.experimentFile}; stop it and start it again`);
+  if (!snapshot)
+    throw new Error(
+      `cannot read how ${dir.name} was started: ${dir.experimentFile}; stop it and start it again`,
+    );
   const { receipt } = await stopExperiment(dir, {});
   if (receipt) process.stdout.write(formatReceipt(receipt));
   if (receipt && receipt.survivors.length > 0) return 4;
-  return startExperiment({ experiment: snapshot.source, set: snapshot.sets, stateDir: dir.root, detach: true });
+  return startExperiment({
+    experiment: snapshot.source,
+    set: snapshot.sets,
+    stateDir: dir.root,
+    detach: true,
+  });
 }

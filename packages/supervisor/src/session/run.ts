@@ -13,7 +13,9 @@ import { prepareStart, type StartArguments } from './prepare.js';
 import { stopOnSignals } from './signals.js';
 import { StartReporter } from './start.js';
 
-export async function runExperiment(argv: StartArguments & { out?: string | undefined; json: boolean }): Promise<number> {
+export async function runExperiment(
+  argv: StartArguments & { out?: string | undefined; json: boolean },
+): Promise<number> {
   const start = prepareStart(argv, { detached: false, logToStderr: 'never' });
   const { experiment } = start;
   const interrupted = new AbortController();
@@ -67,7 +69,9 @@ export async function runExperiment(argv: StartArguments & { out?: string | unde
     await writeResults(folder, results);
   }
   if (argv.json) {
-    process.stdout.write(`${JSON.stringify({ results, receipt: outcome.receipt, audit, folder }, null, 2)}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ results, receipt: outcome.receipt, audit, folder }, null, 2)}\n`,
+    );
   } else {
     if (results) process.stdout.write(`\n${formatMarkdown(results)}\n`);
     if (folder) process.stdout.write(`results: ${folder}\n`);

@@ -60,6 +60,11 @@ export class StateDir {
     return join(this.path, 'logs');
   }
 
+  /** What a unit writes. The name does not end in a digit, because a rotated file's number is appended to it. */
+  unitLog(unit: string): string {
+    return join(this.logsDir, `${unit.replaceAll('/', '~')}.out.log`);
+  }
+
   get receiptFile(): string {
     return join(this.path, 'receipts', 'last.json');
   }

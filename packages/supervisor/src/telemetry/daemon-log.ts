@@ -69,9 +69,9 @@ function pretty(coloured: boolean): winston.Logform.Format {
   return winston.format.printf(({ level, message, unit, output, ...fields }) => {
     const time = paint('90', new Date().toISOString().slice(11, 19));
     const text = String(message);
-    if (output) return `${time} ${paint('35', String(unit))} | ${text}`;
+    if (output && typeof unit === 'string') return `${time} ${paint('35', unit)} | ${text}`;
     const details = Object.entries(fields).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
-    const tag = unit === undefined ? '' : `${paint('35', String(unit))} `;
+    const tag = typeof unit === 'string' ? `${paint('35', unit)} ` : '';
     return `${time} ${paint(levelColours[level] ?? '0', level.padEnd(5))} ${tag}${text} ${paint('90', details.join(' '))}`.trimEnd();
   });
 }

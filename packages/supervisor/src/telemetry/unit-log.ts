@@ -16,33 +16,45 @@ const MAX_LINE_CHARACTERS = 64 * 1024;
 /** Lines kept to explain an exit. */
 const LAST_LINES = 3;
 
-const timestamped = winston.format.combine(
-  winston.format.timestamp(),
-  winston.format.printf(({ timestamp, message }) => `${String(timestamp)} ${String(message)}`),
-);
+const asWritten = winston.format.printf(({ message }) => String(message));
 
 export class UnitLog {
   readonly #o: UnitLogOptions;
   readonly #logger: winston.Logger;
-  readonly #last: string[] = [];
+  #last: string[] = [];
   #closed = false;
+  /** The file was given up: lines still go to the stream, and nobody waits for the disk. */
+  #lost = false;
+  readonly #paused = new Set<Readable>();
 
   constructor(options: UnitLogOptions) {
     this.#o = options;
-    this.#logger = rotatedFile(options.filename, timestamped, options.onError);
+    this.#logger = rotatedFile(options.filename, asWritten, (error) => {
+      this.#lost = true;
+      this.#resume();
+      options.onError(error);
+    });
+    this.#logger.on('drain', () => this.#resume());
   }
 
-  /** Logs each line of the stream until it ends or is destroyed. Always drains, so the unit never blocks on us. */
+  /** Logs each line of the stream until it ends or is destroyed. */
   follow(stream: Readable, look?: (line: string) => void): Promise<void> {
-    const lines = splitLines((line) => {
-      this.write(line);
-      look?.(line);
-    });
+    const lines = new LineSplitter();
+    const take = (complete: string[]) => {
+      this.#put(complete);
+      if (look) complete.forEach(look);
+    };
     stream.setEncoding('utf8');
-    stream.on('data', lines.push);
+    stream.on('data', (text: string) => {
+      take(lines.push(text));
+      // Faster than the disk: the unit waits in its next write, instead of our memory growing.
+      if (this.#lost || !this.#logger.writableNeedDrain) return;
+      stream.pause();
+      this.#paused.add(stream);
+    });
     return new Promise((resolve) => {
       stream.once('close', () => {
-        lines.end();
+        take(lines.end());
         resolve();
       });
       // A broken pipe ends the stream; the process's exit is what gets reported.
@@ -51,14 +63,12 @@ export class UnitLog {
   }
 
   write(line: string): void {
-    this.#last.push(line);
-    if (this.#last.length > LAST_LINES) this.#last.shift();
-    this.#put(line);
+    this.#put([line]);
   }
 
   /** A remark of the supervisor's own among the unit's lines. */
   note(text: string): void {
-    this.#put(`[supervisor] ${text}`);
+    this.#put([`[supervisor] ${text}`]);
   }
 
   /** The latest lines, oldest first, each shortened to what fits a message. */
@@ -72,28 +82,38 @@ export class UnitLog {
     await closeLogger(this.#logger);
   }
 
-  #put(line: string): void {
-    if (this.#closed) return;
-    this.#logger.write({ level: 'info', message: line });
-    this.#o.onLine(this.#o.unit, line);
+  #resume(): void {
+    for (const stream of this.#paused) stream.resume();
+    this.#paused.clear();
+  }
+
+  /** One entry for all lines of a chunk: an entry each would cost a hundred times as much memory. */
+  #put(lines: string[]): void {
+    if (this.#closed || lines.length === 0) return;
+    this.#last = [...this.#last, ...lines.slice(-LAST_LINES)].slice(-LAST_LINES);
+    const time = new Date().toISOString();
+    if (!this.#lost) {
+      this.#logger.write({ level: 'info', message: lines.map((line) => `${time} ${line}`).join('\n') });
+    }
+    for (const line of lines) this.#o.onLine(this.#o.unit, line);
   }
 }
 
-function splitLines(onLine: (line: string) => void): { push(text: string): void; end(): void } {
-  let rest = '';
-  return {
-    push: (text) => {
-      const parts = (rest + text).split('\n');
-      rest = parts.pop() ?? '';
-      for (const line of parts) onLine(line.endsWith('\r') ? line.slice(0, -1) : line);
-      if (rest.length > MAX_LINE_CHARACTERS) {
-        onLine(rest);
-        rest = '';
-      }
-    },
-    end: () => {
-      if (rest) onLine(rest);
-      rest = '';
-    },
-  };
+class LineSplitter {
+  #rest = '';
+
+  /** Lines completed by this text. */
+  push(text: string): string[] {
+    const lines = (this.#rest + text).split('\n');
+    this.#rest = lines.pop() ?? '';
+    if (this.#rest.length > MAX_LINE_CHARACTERS) lines.push(...this.end());
+    return lines.map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line));
+  }
+
+  /** What stood after the last newline. */
+  end(): string[] {
+    const rest = this.#rest;
+    this.#rest = '';
+    return rest ? [rest] : [];
+  }
 }

@@ -7,8 +7,8 @@
 
 export interface HeartbeatOptions {
   intervalMs: number;
-  ping(): Promise<unknown>;
-  onSilent(silentMs: number): void;
+  ping: () => Promise<unknown>;
+  onSilent: (silentMs: number) => void;
 }
 
 /** Intervals without an answer after which a worker counts as hung. */

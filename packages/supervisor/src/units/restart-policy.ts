@@ -22,9 +22,7 @@ export interface EndedRun {
 }
 
 export type RestartDecision =
-  | { kind: 'restart'; delayMs: number; attempt: number }
-  | { kind: 'end' }
-  | { kind: 'give-up'; why: string };
+  { kind: 'restart'; delayMs: number; attempt: number } | { kind: 'end' } | { kind: 'give-up'; why: string };
 
 export class RestartPolicy {
   readonly #settings: RestartSettings;

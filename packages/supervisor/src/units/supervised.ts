@@ -202,14 +202,12 @@ export class Supervised {
       () => null,
       (error: unknown): RunEnd => ({ kind: 'failed', failure: asFailure(error) }),
     );
-    const late = timeout.expired.then(
-      (): RunEnd => ({
-        kind: 'failed',
-        failure: new UnitFailure(
-          `was not ready within ${this.#o.loadTimeoutMs / 1000} s (supervision.load_timeout_s)`,
-        ),
-      }),
-    );
+    const late = timeout.expired.then((): RunEnd => ({
+      kind: 'failed',
+      failure: new UnitFailure(
+        `was not ready within ${this.#o.loadTimeoutMs / 1000} s (supervision.load_timeout_s)`,
+      ),
+    }));
     const first = await Promise.race([stopped, loaded, ended, fault, late]);
     timeout.cancel();
     if (first) return this.#preferExit(first, unit, attachment);

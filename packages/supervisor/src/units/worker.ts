@@ -52,7 +52,7 @@ export function attachWorker(unit: Unit, o: WorkerOptions): Attachment {
     limits: o.limits,
     config: o.config,
   });
-  o.log.follow(unit.stderr);
+  void o.log.follow(unit.stderr);
   let saidHello = false;
   let serving = false;
   let heartbeat: { close(): void } | null = null;
@@ -108,7 +108,8 @@ export function attachWorker(unit: Unit, o: WorkerOptions): Attachment {
   };
   channel.onClosed = (error) => {
     // A torn or ended stream is what a dying process looks like from here: its exit explains more, if one follows.
-    if (error instanceof ProtocolError && error.code !== 'EOF_IN_FRAME') failure ??= closedReason(error, saidHello);
+    if (error instanceof ProtocolError && error.code !== 'EOF_IN_FRAME')
+      failure ??= closedReason(error, saidHello);
     leave();
     failWith(failure ?? closedReason(error, saidHello));
     sayClosed();

@@ -8,7 +8,12 @@ export function describe({ from, message }: GoldenCase): string {
       value instanceof Uint8Array ? { hex: Buffer.from(value).toString('hex') } : value,
     2,
   );
-  return `${json}\n`;
+  // Short lists on one line, as the formatter has them.
+  const compact = json.replaceAll(
+    /\[\n([^[\]{}]*)\n *\]/g,
+    (_all, items: string) => `[${items.trim().replaceAll(/\n */g, ' ')}]`,
+  );
+  return `${compact}\n`;
 }
 
 export function undescribe(json: string): Omit<GoldenCase, 'name'> {

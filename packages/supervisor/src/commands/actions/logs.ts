@@ -110,8 +110,9 @@ function logUnits(dir: StateDir): string[] {
     return [];
   }
   const units = names.flatMap((name) => {
-    const match = /^(daemon|.+~(?:0|[1-9]\d*))\.log$/.exec(name);
-    return match?.[1] ? [match[1].replace('~', '/')] : [];
+    const match = /^(?:(daemon)|(.+~\d+)\.out)\.log$/.exec(name);
+    const unit = match?.[1] ?? match?.[2]?.replace('~', '/');
+    return unit ? [unit] : [];
   });
   return units.sort(
     (a, b) => Number(b === DAEMON) - Number(a === DAEMON) || a.localeCompare(b, 'en', { numeric: true }),
@@ -119,7 +120,7 @@ function logUnits(dir: StateDir): string[] {
 }
 
 function fileOf(dir: StateDir, unit: string): string {
-  return join(dir.logsDir, `${unit.replace('/', '~')}.log`);
+  return unit === DAEMON ? join(dir.logsDir, 'daemon.log') : dir.unitLog(unit);
 }
 
 function parse(unit: string, line: string): UnitLine {
