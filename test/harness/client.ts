@@ -6,7 +6,8 @@ import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js'
 import protobuf from 'protobufjs';
 import { DEADLINE_MS } from './until.js';
 
-const definitions = protobuf.parse(`
+const definitions = protobuf.parse(
+  `
   syntax = "proto3";
   message Empty {}
   message Live { bool live = 1; }
@@ -38,7 +39,9 @@ const definitions = protobuf.parse(`
   }
   message Health { string service = 1; }
   message HealthStatus { int32 status = 1; }
-`, { keepCase: true }).root;
+`,
+  { keepCase: true },
+).root;
 
 export interface TensorInput {
   name: string;

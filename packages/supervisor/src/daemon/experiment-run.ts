@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { InferenceServer } from '@supervisor/server';
 import { DEFAULT_LIMITS, type ProtocolLimits } from '@supervisor/worker/protocol';
 import type { Experiment } from '../config/experiment.js';
-import { Keeper } from '../process/keeper.js';
+import { ContainmentError, Keeper } from '../process/keeper.js';
 import type { Receipt, StopReport } from '../process/receipt.js';
 import { StateDir } from '../state/directory.js';
 import { DaemonLog, type LogLevel } from '../telemetry/daemon-log.js';
@@ -58,14 +58,9 @@ export class ExperimentRun {
       filename: join(this.#dir.logsDir, 'daemon.log'),
       toStderr: this.#start.logToStderr === 'always',
     });
-    const { server, supervision } = this.#experiment;
+    const { server } = this.#experiment;
     if (server) this.#listener = await bindListener(server.host, server.grpc_port);
-    this.#keeper = await Keeper.open({
-      stateDir: this.#dir,
-      experiment: this.#experiment.name,
-      runId: this.#start.runId,
-      containment: supervision.containment,
-    });
+    this.#keeper = await this.#openKeeper();
     this.#control = await ControlServer.open(this.#dir.controlSocket, (request) => this.#answer(request));
     this.log('info', 'starting', {
       experiment: this.#experiment.name,
@@ -137,6 +132,20 @@ export class ExperimentRun {
 
   log(level: LogLevel, message: string, fields?: Record<string, unknown>): void {
     this.#log?.log(level, message, fields);
+  }
+
+  async #openKeeper(): Promise<Keeper> {
+    try {
+      return await Keeper.open({
+        stateDir: this.#dir,
+        experiment: this.#experiment.name,
+        runId: this.#start.runId,
+        containment: this.#experiment.supervision.containment,
+      });
+    } catch (error) {
+      if (!(error instanceof ContainmentError)) throw error;
+      throw new StartFailure('CONTAINMENT', error.message, error);
+    }
   }
 
   async #startUnits(keeper: Keeper): Promise<void> {

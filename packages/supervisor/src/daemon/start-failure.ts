@@ -1,7 +1,15 @@
-/** Why a start came to nothing, with the exit code that the command ends with. */
+/** Why a start came to nothing. `docs/errors.md` lists the codes. */
+export const START_FAILURE_CODES = [
+  'ALREADY_RUNNING',
+  'PORT_IN_USE',
+  'LISTEN_FAILED',
+  'STATE_DIR_UNUSABLE',
+  'CONTAINMENT',
+  'UNIT_FAILED',
+  'INTERNAL',
+] as const;
 
-export type StartFailureCode =
-  'ALREADY_RUNNING' | 'PORT_IN_USE' | 'LISTEN_FAILED' | 'STATE_DIR_UNUSABLE' | 'UNIT_FAILED' | 'INTERNAL';
+export type StartFailureCode = (typeof START_FAILURE_CODES)[number];
 
 export class StartFailure extends Error {
   override name = 'StartFailure';
