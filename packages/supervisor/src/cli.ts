@@ -43,11 +43,15 @@ export async function main(argv: string[]): Promise<void> {
     process.stdout.write(`${productVersion()}\n`);
     return;
   }
+  const ahead = argv[0] === 'start' || argv[0] === 'run' ? await import('./session/prestart.js') : null;
+  ahead?.prestart(argv);
   try {
     const { default: yargs } = await import('yargs');
     await commandLine(yargs(argv)).parseAsync();
   } catch (error) {
     fail(error, argv);
+  } finally {
+    await ahead?.discardPrestart();
   }
 }
 

@@ -1,4 +1,5 @@
 /** One daemon per name: the lock on its directory, the PID file, and the removal of both. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { identify } from '../process/identity.js';
 import { removeRunFiles } from '../process/leftovers.js';
 import { cleanUnderLock } from '../process/reconcile.js';
@@ -17,13 +18,13 @@ export interface Claim {
   release(receipt: Receipt): Promise<string[]>;
 }
 
-export async function claimName(dir: StateDir, start: DaemonStart): Promise<Claim> {
+/** @param force cuts the grace of what an earlier run left. */
+export async function claimName(dir: StateDir, start: DaemonStart, force?: AbortSignal): Promise<Claim> {
   let lock: DirLock | null = null;
   try {
     await dir.ensure();
-    lock = await dir.lock();
-    if (!lock) throw alreadyRunning(dir);
-    const leftovers = await cleanUnderLock(dir);
+    lock = await takeLock(dir, force);
+    const leftovers = await cleanUnderLock(dir, force);
     if (leftovers && leftovers.survivors.length > 0) {
       const pids = leftovers.survivors.map(({ pid }) => pid).join(', ');
       throw new StartFailure(
@@ -46,6 +47,23 @@ export async function claimName(dir: StateDir, start: DaemonStart): Promise<Clai
     if (error instanceof StartFailure) throw error;
     const unusable = error instanceof StateDirError ? error : asStateDirError(error, dir.path);
     throw new StartFailure('STATE_DIR_UNUSABLE', unusable.message, error);
+  }
+}
+
+/** How long another command, or the guardian of a killed daemon, may take to clean up before a start is refused. */
+const CLEANING_LIMIT_MS = 30_000;
+const LOOK_MS = 20;
+
+/** The holder is a daemon (its PID file says so, or soon will) or somebody who cleans up and lets go. */
+async function takeLock(dir: StateDir, force?: AbortSignal): Promise<DirLock> {
+  const giveUpBy = performance.now() + CLEANING_LIMIT_MS;
+  for (;;) {
+    const lock = await dir.lock();
+    if (lock) return lock;
+    if (readPidFile(dir).kind === 'running' || force?.aborted || performance.now() > giveUpBy) {
+      throw alreadyRunning(dir);
+    }
+    await sleep(LOOK_MS);
   }
 }
 

@@ -53,7 +53,7 @@ export class ExperimentRun {
 
   /** Resolves when everything is ready, or as soon as a stop is requested; throws `StartFailure` otherwise. */
   async start(): Promise<void> {
-    this.#claim = await claimName(this.#dir, this.#start);
+    this.#claim = await claimName(this.#dir, this.#start, this.#stop.force);
     this.#log = new DaemonLog({
       filename: join(this.#dir.logsDir, 'daemon.log'),
       toStderr: this.#start.logToStderr === 'always',
@@ -100,6 +100,7 @@ export class ExperimentRun {
 
     await this.#step('drain', () => this.#drain());
     const graceMs = this.#experiment.supervision.grace_s * 1000;
+    const termBy = performance.now() + graceMs;
     const reports: StopReport[] = [];
     await this.#step('stop units', async () => {
       const strays = this.#keeper?.stopStrays({ graceMs, force: this.#stop.force });
@@ -109,7 +110,9 @@ export class ExperimentRun {
         if (supervised.stopReport) reports.push(supervised.stopReport);
     });
     await this.#step('sweep', async () => {
-      if (this.#keeper) reports.push(await this.#keeper.sweep({ graceMs, force: this.#stop.force }));
+      // What was forked during the stop shares the grace that is left; the guardian counts on one, not on two.
+      const leftMs = Math.max(0, termBy - performance.now());
+      if (this.#keeper) reports.push(await this.#keeper.sweep({ graceMs: leftMs, force: this.#stop.force }));
     });
     await this.#step('close the server', () => this.#server?.close());
     await this.#step('close the listener', () => this.#listener?.close());

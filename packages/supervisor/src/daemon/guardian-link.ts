@@ -8,11 +8,16 @@ export interface GuardianLink {
   close(): void;
 }
 
+/** Nobody at the other end. */
+export class NotAChildError extends Error {
+  override name = 'NotAChildError';
+}
+
 /** Waits for the guardian's first message, which says what to run. Rejects when the guardian goes away before it. */
 export function receiveStart(): Promise<DaemonStart> {
   return new Promise((resolve, reject) => {
     if (!process.send) {
-      return reject(new Error('the daemon is started by `supervisor start`, not by hand'));
+      return reject(new NotAChildError('the daemon is started by `supervisor start`, not by hand'));
     }
     const onMessage = (message: GuardianMessage) => {
       if (message.type !== 'start') return;

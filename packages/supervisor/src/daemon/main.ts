@@ -1,5 +1,5 @@
 /** The daemon's entry: receives what to run, runs it, and stops it on every way out. */
-import { linkToGuardian, receiveStart, type GuardianLink } from './guardian-link.js';
+import { linkToGuardian, NotAChildError, receiveStart, type GuardianLink } from './guardian-link.js';
 import { ExperimentRun } from './experiment-run.js';
 import type { DaemonStart } from './messages.js';
 import { StartFailure } from './start-failure.js';
@@ -18,7 +18,7 @@ async function main(): Promise<void> {
   try {
     start = await receiveStart();
   } catch (error) {
-    process.stderr.write(`supervisor: ${(error as Error).message}\n`);
+    if (error instanceof NotAChildError) process.stderr.write(`supervisor: ${error.message}\n`);
     process.exitCode = 1;
     return;
   }

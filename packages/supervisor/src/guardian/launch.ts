@@ -1,5 +1,5 @@
 /** Starts a guardian that outlives this command, and waits until the experiment is ready or has failed. */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { DaemonMessage, DaemonStart, GuardianMessage } from '../daemon/messages.js';
 
@@ -11,16 +11,44 @@ export interface LaunchedGuardian {
   settled: Promise<LaunchOutcome>;
 }
 
+let waiting: ChildProcess | undefined;
+
+/** Starts the guardian's process, and by that the daemon's, before it is known what they are to run. */
+export function prepareGuardianProcess(): void {
+  waiting ??= spawnGuardian();
+  waiting.on('error', () => undefined);
+}
+
+/** Ends a prepared guardian that nobody took; it ends its daemon. */
+export async function discardGuardianProcess(): Promise<void> {
+  const child = waiting;
+  waiting = undefined;
+  if (!child || child.exitCode !== null || child.signalCode !== null) return;
+  const gone = new Promise((resolve) => child.once('exit', resolve).once('error', resolve));
+  if (child.connected) child.disconnect();
+  await gone;
+}
+
+function takeGuardianProcess(): ChildProcess {
+  const child = waiting?.exitCode === null && waiting.connected ? waiting : spawnGuardian();
+  waiting = undefined;
+  return child;
+}
+
+function spawnGuardian(): ChildProcess {
+  return spawn(process.execPath, [guardianMain], {
+    detached: true,
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+  });
+}
+
 const guardianMain = fileURLToPath(new URL('./main.js', import.meta.url));
 
 export function launchDetachedGuardian(
   start: DaemonStart,
   onMessage: (message: DaemonMessage) => void,
 ): LaunchedGuardian {
-  const child = spawn(process.execPath, [guardianMain], {
-    detached: true,
-    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-  });
+  const child = takeGuardianProcess();
   const send = (message: GuardianMessage) => {
     if (child.connected) child.send(message, () => undefined);
   };

@@ -1,9 +1,14 @@
 /** The detached guardian: reports to the command that started it until the experiment is ready, then goes on alone. */
 import type { DaemonMessage, DaemonStart, GuardianMessage } from '../daemon/messages.js';
+import { discardDaemonProcess, prepareDaemonProcess } from './daemon-process.js';
 import { startGuardian } from './guardian.js';
 
+// Boots while our own start message is on its way.
+prepareDaemonProcess('ignore');
 const start = await new Promise<DaemonStart | null>((resolve) => {
-  process.once('message', (message: GuardianMessage) => resolve(message.type === 'start' ? message.start : null));
+  process.once('message', (message: GuardianMessage) =>
+    resolve(message.type === 'start' ? message.start : null),
+  );
   process.once('disconnect', () => resolve(null));
 });
 if (start) {
@@ -12,6 +17,7 @@ if (start) {
   await guard(start);
 } else {
   process.exitCode = 1;
+  await discardDaemonProcess();
 }
 
 async function guard(what: DaemonStart): Promise<void> {
@@ -29,7 +35,11 @@ async function guard(what: DaemonStart): Promise<void> {
     if (!ready) guardian.stop('the command that started it went away', false);
   });
   process.on('SIGTERM', () => guardian.stop('SIGTERM', false));
-  process.on('SIGINT', () => guardian.stop('SIGINT', false));
+  let interrupted = false;
+  process.on('SIGINT', () => {
+    guardian.stop('SIGINT', interrupted);
+    interrupted = true;
+  });
   // Detached, so no terminal that closes is ours.
   process.on('SIGHUP', () => undefined);
   const { exitCode } = await guardian.done;

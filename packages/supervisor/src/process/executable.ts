@@ -35,7 +35,10 @@ export function findExecutable(program: string, cwd: string, path: string | unde
   }
   throw (
     refused ??
-    new SpawnError('NOT_FOUND', `cannot run ${program}: there is no such program in PATH; install it or name its path`)
+    new SpawnError(
+      'NOT_FOUND',
+      `cannot run ${program}: there is no such program in PATH; install it or name its path`,
+    )
   );
 }
 
@@ -63,13 +66,15 @@ function whyNotExecutable(file: string): SpawnError | undefined {
 
 function shebangOf(file: string): string | undefined {
   const head = Buffer.alloc(256);
+  let fd: number | undefined;
   try {
-    const fd = openSync(file, 'r');
+    fd = openSync(file, 'r');
     const length = readSync(fd, head, 0, head.length, 0);
-    closeSync(fd);
     return /^#!\s*(\/\S+)/.exec(head.toString('latin1', 0, length))?.[1];
   } catch {
     // Executable but not readable: the kernel can still run it.
     return undefined;
+  } finally {
+    if (fd !== undefined) closeSync(fd);
   }
 }

@@ -12,6 +12,15 @@ export interface ProcessIdentity {
   pidNamespace: string;
 }
 
+/** For identities read from files. */
+export function isIdentity(value: unknown): value is ProcessIdentity {
+  if (typeof value !== 'object' || value === null) return false;
+  const { pid, startTicks, bootId: boot, pidNamespace: namespace } = value as Partial<ProcessIdentity>;
+  // Zero and negative numbers mean groups to kill(2).
+  if (!Number.isSafeInteger(pid) || (pid as number) <= 0) return false;
+  return [startTicks, boot, namespace].every((part) => typeof part === 'string');
+}
+
 /** The process that has this pid now; undefined when there is none. Zombies are still identified. */
 export function identify(pid: number): ProcessIdentity | undefined {
   const startTicks = onLinux ? readStat(pid)?.startTicks : psEntry(pid)?.startTicks;
@@ -51,7 +60,9 @@ export function sendSignal(id: ProcessIdentity, signal: NodeJS.Signals): 'sent' 
   if (!isFromHere(id)) return 'gone';
   if (!onLinux) return isRunning(id) && signalByPid(id.pid, signal) ? 'sent' : 'gone';
   const fd = openPidfd(id.pid);
-  if (fd === undefined) return 'gone';
+  if (fd === 'gone') return 'gone';
+  // Second best, but a tree that cannot be signalled at all is worse: compared, and signalled in the same breath.
+  if (fd === 'refused') return isRunning(id) && signalByPid(id.pid, signal) ? 'sent' : 'gone';
   try {
     const stat = readStat(id.pid);
     if (stat?.startTicks !== id.startTicks || hasEnded(stat)) return 'gone';

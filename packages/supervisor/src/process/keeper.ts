@@ -3,9 +3,8 @@
  * escapes, and proves emptiness. One per daemon.
  */
 import type { StateDir } from '../state/directory.js';
-import { isRunning } from './identity.js';
 import { onLinux } from './libc.js';
-import { canSetDeathSignal } from './launch.js';
+import { findDeathSignalSetter, type DeathSignal } from './launch.js';
 import { findProcesses, type KnownUnit, type ObservedProcess } from './observe.js';
 import type { StopReport } from './receipt.js';
 import { Reaper } from './reaper.js';
@@ -33,36 +32,45 @@ export class Keeper {
   readonly runId: string;
   readonly experiment: string;
   readonly reaper: Reaper;
-  readonly setsDeathSignal: boolean;
+  readonly #deathSignalSetter: string | null;
   readonly #units = new Map<string, KnownUnit>();
   #search: Promise<ObservedProcess[]> | null = null;
   /** Remembers who was seen in which tree: what leaves its unit later is still known by that. */
-  readonly #sampler = setInterval(() => void this.census(), SAMPLE_INTERVAL_MS).unref();
+  readonly #sampler = setInterval(() => {
+    // One that fails, e.g. for want of file descriptors, is made up for by the next.
+    this.census().catch(() => undefined);
+  }, SAMPLE_INTERVAL_MS).unref();
 
-  private constructor(o: KeeperOptions, reaper: Reaper, tier: ContainmentTier, degraded: string[]) {
+  private constructor(o: KeeperOptions, reaper: Reaper, tier: ContainmentTier, setter: string | null) {
     this.stateDir = o.stateDir;
     this.runId = o.runId;
     this.experiment = o.experiment;
     this.reaper = reaper;
     this.tier = tier;
-    this.degraded = degraded.length > 0 ? degraded.join('; ') : null;
-    this.setsDeathSignal = tier === 'subreaper' && !degraded.includes(NO_DEATH_SIGNAL);
+    this.degraded = tier === 'portable' ? NO_ADOPTION : setter === null ? NO_DEATH_SIGNAL : null;
+    this.#deathSignalSetter = setter;
   }
 
-  // eslint-disable-next-line @typescript-eslint/require-await -- other tiers open files here
   static async open(o: KeeperOptions): Promise<Keeper> {
     const reaper = new Reaper();
-    if (o.containment === 'portable') return new Keeper(o, reaper, 'portable', [NO_ADOPTION]);
+    if (o.containment === 'portable') return new Keeper(o, reaper, 'portable', null);
     if (!reaper.adopt()) {
       if (o.containment === 'subreaper') {
-        const why = onLinux ? 'the kernel refused PR_SET_CHILD_SUBREAPER' : `${process.platform} has no subreapers`;
+        const why = onLinux
+          ? 'the kernel refused PR_SET_CHILD_SUBREAPER'
+          : `${process.platform} has no subreapers`;
         throw new ContainmentError(
           `supervision.containment: subreaper is not to be had here: ${why}; use auto or portable`,
         );
       }
-      return new Keeper(o, reaper, 'portable', [NO_ADOPTION]);
+      return new Keeper(o, reaper, 'portable', null);
     }
-    return new Keeper(o, reaper, 'subreaper', canSetDeathSignal() ? [] : [NO_DEATH_SIGNAL]);
+    return new Keeper(o, reaper, 'subreaper', findDeathSignalSetter());
+  }
+
+  /** How a child of ours is made to end with us; null where the system or the tier has no such thing. */
+  deathSignal(signal: DeathSignal['signal']): DeathSignal | null {
+    return this.#deathSignalSetter === null ? null : { setter: this.#deathSignalSetter, signal };
   }
 
   /** Begins to count everything under this leader as the unit's. */
@@ -81,9 +89,10 @@ export class Keeper {
         this.#search = null;
         try {
           this.reaper.reap();
-          resolve(this.#find());
+          // Without adoption an escaped process is nobody's descendant: only its marks still tell.
+          resolve(this.#find({ everywhere: this.tier === 'portable' }));
         } catch (error) {
-          reject(error as Error);
+          reject(error instanceof Error ? error : new Error(String(error)));
         }
       });
     });
@@ -101,7 +110,7 @@ export class Keeper {
 
   /** Stops everything that is left, whichever unit it belongs to, and proves it. */
   sweep({ graceMs, force }: { graceMs: number; force?: AbortSignal | undefined }): Promise<StopReport> {
-    return this.#stop(() => this.#find(this.stateDir.path), graceMs, force);
+    return this.#stop(() => this.#find({ everywhere: true }), graceMs, force);
   }
 
   close(): void {
@@ -115,18 +124,17 @@ export class Keeper {
       graceMs,
       force,
       childEnded: (signal) => this.reaper.childEnded(signal),
+      reaped: () => this.reaper.reaped(),
       exitOf: (key) => this.reaper.exitOf(key),
     });
   }
 
-  #find(cookieState?: string): ObservedProcess[] {
-    // Without adoption an escaped process is nobody's descendant: only its cookie still tells.
-    const state = cookieState ?? (this.tier === 'portable' ? this.stateDir.path : undefined);
+  #find({ everywhere }: { everywhere: boolean }): ObservedProcess[] {
     return findProcesses({
       units: this.#units.values(),
       adopting: this.tier === 'subreaper',
-      ...(state === undefined ? {} : { cookieState: state }),
-    }).filter(({ identity }) => isRunning(identity));
+      ...(everywhere && { cookie: { state: this.stateDir.path } }),
+    });
   }
 }
 

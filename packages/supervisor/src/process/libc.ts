@@ -37,9 +37,13 @@ function libc(): Libc {
     loaded = {
       koffi: ffi,
       prctl: onLinux
-        ? (self.func('int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)') as Libc['prctl'])
+        ? (self.func(
+            'int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)',
+          ) as Libc['prctl'])
         : () => -1,
-      syscall: onLinux ? (self.func('long syscall(long, long, long, long, long)') as Libc['syscall']) : () => -1,
+      syscall: onLinux
+        ? (self.func('long syscall(long, long, long, long, long)') as Libc['syscall'])
+        : () => -1,
       waitpid: self.func('int waitpid(int, _Out_ int *, int)') as Libc['waitpid'],
       flock: self.func('int flock(int, int)') as Libc['flock'],
     };
@@ -58,10 +62,15 @@ export function becomeSubreaper(): boolean {
   return onLinux && libc().prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) === 0;
 }
 
-/** A file descriptor that means this process and no later one of the same pid; close it. Undefined: no such process. */
-export function openPidfd(pid: number): number | undefined {
-  const fd = libc().syscall(SYS_PIDFD_OPEN, pid, 0, 0, 0);
-  return fd < 0 ? undefined : fd;
+/**
+ * A file descriptor that means this process and no later one of the same pid; close it. 'gone': there is no such
+ * process. 'refused': this kernel or sandbox has no pidfds, or there are no file descriptors left.
+ */
+export function openPidfd(pid: number): number | 'gone' | 'refused' {
+  const { syscall, koffi: ffi } = libc();
+  const fd = syscall(SYS_PIDFD_OPEN, pid, 0, 0, 0);
+  if (fd >= 0) return fd;
+  return ffi.errno() === constants.errno.ESRCH ? 'gone' : 'refused';
 }
 
 /** False when the process is gone (or is not ours to signal). */
@@ -83,7 +92,9 @@ export function reapChild(pid: number): WaitStatus | undefined {
   if (libc().waitpid(pid, status, WNOHANG) !== pid) return undefined;
   const word = status[0] ?? 0;
   const signal = word & 0x7f;
-  return signal === 0 ? { code: (word >> 8) & 0xff, signal: null } : { code: null, signal: signalName(signal) };
+  return signal === 0
+    ? { code: (word >> 8) & 0xff, signal: null }
+    : { code: null, signal: signalName(signal) };
 }
 
 /** Takes an exclusive lock on an open file or folder without waiting. The kernel drops it when the process ends. */

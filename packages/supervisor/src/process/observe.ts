@@ -1,7 +1,17 @@
 /** Which processes belong to an experiment, from one reading of the process table. */
 import { identity, identityKey, type ProcessIdentity } from './identity.js';
 import { onLinux } from './libc.js';
-import { hasEnded, readCommand, readEnvironment, readProcessTable, startTimeOf, type ProcStat } from './proc.js';
+import {
+  childrenOfMainThread,
+  hasEnded,
+  readCommand,
+  readEnvironment,
+  readPipes,
+  readProcessTable,
+  readStat,
+  startTimeOf,
+  type ProcStat,
+} from './proc.js';
 import { psTable } from './ps.js';
 import type { ProcessOutcome } from './receipt.js';
 
@@ -20,8 +30,10 @@ export interface KnownUnit {
   id: string;
   /** Its present leader. */
   leader: ProcessIdentity;
-  /** Keys of every process ever seen in its tree. */
+  /** Keys of the processes seen in its tree by the last search. */
   seen: Set<string>;
+  /** What the leader's stdin, stdout and stderr were connected to: whoever holds one of these got it from the leader. */
+  pipes?: readonly string[];
 }
 
 /** Environment variables that mark every process of an experiment. */
@@ -31,83 +43,115 @@ export function processTable(): Map<number, ProcStat> {
   return onLinux ? readProcessTable() : psTable();
 }
 
+export interface CookieQuery {
+  /** Path of the experiment's folder. */
+  state: string;
+  /** Only of this run, as `<name>:<run id>`; any run of the folder by default. */
+  run?: string;
+}
+
 export interface SearchOptions {
   units: Iterable<KnownUnit>;
-  /** Pids of our own that belong to no unit, e.g. a daemon beside us. */
-  excluded?: ReadonlySet<number>;
   /**
    * True where orphans come to us: a member is then always a descendant of ours, and a stranger that was given the
    * number of a session that has died out is not mistaken for one.
    */
   adopting: boolean;
-  /** Look through the environments of the whole machine for this state directory's cookie. */
-  cookieState?: string;
+  /** Look through the whole machine for these marks in environments, and for the pipes of the units. */
+  cookie?: CookieQuery;
 }
 
 /**
- * Every living process of the experiment except ourselves and our ancestors: our descendants (as a subreaper that is
- * everything, however it escaped), the units' sessions and groups, what was seen in a unit's tree before, and, where
- * asked, whatever carries the cookie.
+ * Every living process of the experiment except ourselves and our ancestors: the units' trees, their sessions and
+ * groups, what was seen in a unit's tree before, what was re-parented to us, and, where asked, whatever bears the
+ * marks of the experiment. Throws where the table cannot be read: not knowing is not emptiness.
  */
-export function findProcesses({ units, excluded = new Set(), adopting, cookieState }: SearchOptions): ObservedProcess[] {
+export function findProcesses({ units, adopting, cookie }: SearchOptions): ObservedProcess[] {
   const table = processTable();
+  if (adopting) addLatecomers(table);
   const known = [...units];
   const leaders = new Map(known.map((unit) => [unit.leader.pid, unit]));
   const children = childrenByParent(table);
   const found = new Map<number, ObservedProcess>();
   const spared = ancestors(table, process.pid);
 
-  const add = (stat: ProcStat, unit: KnownUnit | string | null, foundBy: ProcessOutcome['foundBy']) => {
-    if (hasEnded(stat) || spared.has(stat.pid) || excluded.has(stat.pid) || found.has(stat.pid)) return;
-    const key = identityKey(stat);
-    if (unit && typeof unit !== 'string') unit.seen.add(key);
+  const add = (stat: ProcStat, unit: string | null, foundBy: ProcessOutcome['foundBy']) => {
+    if (hasEnded(stat) || spared.has(stat.pid) || found.has(stat.pid)) return;
     const id = identity(stat.pid, stat.startTicks);
-    const name = typeof unit === 'string' ? unit : (unit?.id ?? null);
     const command = onLinux ? (readCommand(stat.pid) ?? `[${stat.name}]`) : stat.name;
-    const startTime = onLinux ? startTimeOf(stat.startTicks) : new Date(stat.startTicks).toISOString();
-    found.set(stat.pid, { identity: id, startTime, command, unit: name, foundBy });
+    const startTime = startTimeOf(stat.startTicks);
+    found.set(stat.pid, { identity: id, startTime, command, unit, foundBy });
   };
-  const addTree = (stat: ProcStat, unit: KnownUnit | string | null, foundBy: ProcessOutcome['foundBy']) => {
+  const addTree = (stat: ProcStat, unit: string | null, foundBy: ProcessOutcome['foundBy']) => {
     const walk = [{ stat, by: foundBy }];
     for (let next = walk.pop(); next; next = walk.pop()) {
       add(next.stat, unit, next.by);
       for (const child of children.get(next.stat.pid) ?? []) {
         // A branch that is a unit of its own is walked as that unit.
-        if (!leaders.has(child.pid) && !excluded.has(child.pid)) walk.push({ stat: child, by: 'descendant' });
+        if (!leads(child, leaders)) walk.push({ stat: child, by: 'descendant' });
       }
     }
   };
 
   for (const unit of known) {
     const stat = table.get(unit.leader.pid);
-    if (stat?.startTicks === unit.leader.startTicks) addTree(stat, unit, 'leader');
+    if (stat?.startTicks === unit.leader.startTicks) addTree(stat, unit.id, 'leader');
   }
   const candidates = adopting ? descendants(children, process.pid) : table.values();
   for (const stat of candidates) {
     if (found.has(stat.pid)) continue;
-    const owner = ownerOf(stat, known, table);
-    if (owner) addTree(stat, owner.unit, owner.by);
+    const owner = ownerOf(stat, known, { table, adopting });
+    if (owner) addTree(stat, owner.unit.id, owner.by);
   }
-  for (const child of children.get(process.pid) ?? []) {
-    if (found.has(child.pid) || excluded.has(child.pid) || leaders.has(child.pid)) continue;
-    addTree(child, readEnvironment(child.pid)?.get(COOKIE.unit) ?? null, 'adopted');
-  }
-  if (cookieState !== undefined && onLinux) {
-    for (const stat of table.values()) {
-      if (found.has(stat.pid) || spared.has(stat.pid)) continue;
-      const environment = readEnvironment(stat.pid);
-      if (environment?.get(COOKIE.state) !== cookieState) continue;
-      addTree(stat, environment.get(COOKIE.unit) ?? null, 'cookie');
+  if (adopting) {
+    const session = table.get(process.pid)?.session;
+    for (const child of children.get(process.pid) ?? []) {
+      // Units have sessions of their own, which nothing can leave for ours: one of ours was spawned by a library here.
+      if (found.has(child.pid) || leads(child, leaders) || child.session === session) continue;
+      addTree(child, readEnvironment(child.pid)?.get(COOKIE.unit) ?? null, 'adopted');
     }
   }
+  if (cookie !== undefined && onLinux) {
+    for (const stat of table.values()) {
+      if (found.has(stat.pid) || spared.has(stat.pid) || hasEnded(stat)) continue;
+      const owner = ownerByMarks(stat, cookie, known);
+      if (owner) addTree(stat, owner.unit, 'cookie');
+    }
+  }
+  remember(known, found);
   return [...found.values()];
+}
+
+/** Enough for any chain that a machine can run; each pass costs a few file reads. */
+const LONGEST_CHASE = 1000;
+
+/**
+ * The table is read over milliseconds, in which a process can fork a successor and exit: neither is in the table then.
+ * But orphans come to us, and the kernel shows our own children at one moment. An ended child's own children are on
+ * that list by the time it is seen to have ended; so the list is complete once it was read after the last such sight.
+ */
+function addLatecomers(table: Map<number, ProcStat>): void {
+  for (let pass = 0; pass < LONGEST_CHASE; pass++) {
+    let complete = true;
+    for (const pid of childrenOfMainThread()) {
+      if (table.has(pid)) continue;
+      const stat = readStat(pid);
+      if (stat) table.set(pid, stat);
+      if (!stat || hasEnded(stat)) complete = false;
+    }
+    if (complete) return;
+  }
+}
+
+function leads(stat: ProcStat, leaders: ReadonlyMap<number, KnownUnit>): boolean {
+  return leaders.get(stat.pid)?.leader.startTicks === stat.startTicks;
 }
 
 /** By session or group of the leader (whose pid cannot be recycled while it names one), or by having been seen. */
 function ownerOf(
   stat: ProcStat,
   units: KnownUnit[],
-  table: Map<number, ProcStat>,
+  { table, adopting }: { table: Map<number, ProcStat>; adopting: boolean },
 ): { unit: KnownUnit; by: ProcessOutcome['foundBy'] } | undefined {
   const key = identityKey(stat);
   for (const unit of units) {
@@ -116,11 +160,42 @@ function ownerOf(
     const holder = table.get(pid);
     // Another process has the leader's pid by now: the session and group that bear it are that one's.
     if (holder && holder.startTicks !== startTicks) continue;
+    // A leader long gone may have had its session die out, and its number given to a stranger's: only marks tell then.
+    if (!holder && !adopting) continue;
     if (onLinux && Number(stat.startTicks) < Number(startTicks)) continue;
     if (stat.session === pid) return { unit, by: 'session' };
     if (stat.pgid === pid) return { unit, by: 'group' };
   }
   return undefined;
+}
+
+/** By its environment, or by holding a pipe that it can only have from the unit's leader. */
+function ownerByMarks(
+  stat: ProcStat,
+  cookie: CookieQuery,
+  units: KnownUnit[],
+): { unit: string | null } | undefined {
+  const environment = readEnvironment(stat.pid);
+  if (environment?.get(COOKIE.state) === cookie.state) {
+    if (cookie.run !== undefined && environment.get(COOKIE.run) !== cookie.run) return undefined;
+    return { unit: environment.get(COOKIE.unit) ?? null };
+  }
+  if (!units.some(({ pipes }) => pipes && pipes.length > 0)) return undefined;
+  const held = readPipes(stat.pid);
+  const unit = units.find(
+    ({ pipes, leader }) =>
+      Number(stat.startTicks) >= Number(leader.startTicks) && held.some((pipe) => pipes?.includes(pipe)),
+  );
+  return unit && { unit: unit.id };
+}
+
+/** What leaves its unit's session and is orphaned later is still known by having been seen in it. */
+function remember(units: KnownUnit[], found: Map<number, ObservedProcess>): void {
+  for (const { seen } of units) seen.clear();
+  const byId = new Map(units.map((unit) => [unit.id, unit]));
+  for (const { unit, identity: id } of found.values()) {
+    if (unit !== null) byId.get(unit)?.seen.add(identityKey(id));
+  }
 }
 
 function childrenByParent(table: Map<number, ProcStat>): Map<number, ProcStat[]> {

@@ -41,13 +41,21 @@ export function hasEnded({ state, threads }: ProcStat): boolean {
 
 export function readProcessTable(): Map<number, ProcStat> {
   const table = new Map<number, ProcStat>();
-  for (const entry of readdirSync('/proc')) {
-    const first = entry.charCodeAt(0);
-    if (first < 48 || first > 57) continue;
-    const stat = readStat(Number(entry));
-    if (stat) table.set(stat.pid, stat);
+  // Youngest first: who was just forked, and may exit at once, is looked at before it can.
+  for (const pid of listPids().reverse()) {
+    const stat = readStat(pid);
+    if (stat) table.set(pid, stat);
   }
   return table;
+}
+
+function listPids(): number[] {
+  const pids: number[] = [];
+  for (const entry of readdirSync('/proc')) {
+    const first = entry.charCodeAt(0);
+    if (first >= 48 && first <= 57) pids.push(Number(entry));
+  }
+  return pids;
 }
 
 /** Children of this process's main thread, which is also where orphans of a subreaper arrive. */
@@ -66,6 +74,21 @@ export function readEnvironment(pid: number): Map<string, string> | undefined {
     if (at > 0) environment.set(entry.slice(0, at), entry.slice(at + 1));
   }
   return environment;
+}
+
+/**
+ * What stdin, stdout and stderr of a process are connected to, for pipes and sockets: e.g. `socket:[4711]`. A kernel
+ * object with that number is nobody else's while somebody holds it.
+ */
+export function readPipes(pid: number): string[] {
+  return [0, 1, 2].flatMap((fd) => {
+    try {
+      const target = readlinkSync(`/proc/${pid}/fd/${fd}`);
+      return /^(socket|pipe):/.test(target) ? [target] : [];
+    } catch {
+      return [];
+    }
+  });
 }
 
 /** Arguments joined by spaces; the name in brackets where there are none (kernel threads, zombies). */
@@ -98,15 +121,25 @@ export function pidNamespace(): string {
 }
 
 let bootSeconds: number | undefined;
+/** ISO 8601, from the kernel's ticks or, where there are none, from what `ps` writes; as it is where it is neither. */
 export function startTimeOf(startTicks: string): string {
+  if (!/^\d+$/.test(startTicks)) {
+    const parsed = Date.parse(startTicks);
+    return Number.isNaN(parsed) ? startTicks : new Date(parsed).toISOString();
+  }
   bootSeconds ??= Number(/^btime (\d+)/m.exec(read('/proc/stat') ?? '')?.[1] ?? 0);
   return new Date((bootSeconds + Number(startTicks) / CLOCK_TICKS) * 1000).toISOString();
 }
 
+/** What the kernel answers for a process that is gone, or belongs to somebody else. */
+const ABSENT = new Set(['ENOENT', 'ESRCH', 'EACCES', 'EPERM']);
+
+/** Throws where nothing could be learnt, e.g. for want of file descriptors: that must not look like an absence. */
 function read(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
-  } catch {
-    return undefined;
+  } catch (error) {
+    if (ABSENT.has((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+    throw error;
   }
 }

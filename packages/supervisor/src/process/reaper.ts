@@ -17,6 +17,8 @@ const REMEMBERED_EXITS = 4096;
  * spawn too (pidusage asks `getconf`), and libuv reaps what it spawned within one turn of the signal.
  */
 const TURNS_BEFORE_REAPING = 2;
+/** After so many turns a dead child that cannot be reaped (somebody traces it) waits for the next look. */
+const TURNS_BEFORE_RESTING = 20;
 
 export class Reaper {
   /** Pids that Node spawned and has not reaped yet. */
@@ -36,6 +38,11 @@ export class Reaper {
       this.#adopts = true;
       process.on('SIGCHLD', this.#onChild);
     }
+    return this.#adopts;
+  }
+
+  /** True where every orphan among our descendants becomes our child. */
+  get adopts(): boolean {
     return this.#adopts;
   }
 
@@ -73,27 +80,42 @@ export class Reaper {
     if (this.#adopts && !this.#closed) this.#pass ??= setImmediate(() => this.#reapOnce());
   }
 
+  /** Resolves when what has ended by now is reaped, so that its exit is known. */
+  async reaped(): Promise<void> {
+    this.reap();
+    for (let turn = 0; this.#pass !== undefined && turn <= TURNS_BEFORE_RESTING; turn++) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
   #reapOnce(): void {
     this.#pass = undefined;
     const suspects = new Map<string, number>();
-    for (const pid of childrenOfMainThread()) {
-      if (this.#ofNode.has(pid)) continue;
-      const stat = readStat(pid);
-      if (!stat || !hasEnded(stat)) continue;
-      const key = identityKey(stat);
-      const turns = this.#suspects.get(key) ?? 0;
-      const status = turns >= TURNS_BEFORE_REAPING ? reapChild(pid) : undefined;
-      if (status) this.#remember(key, status);
-      else suspects.set(key, turns + 1);
+    let again = false;
+    try {
+      for (const [pid, key] of deadChildren(this.#ofNode)) {
+        const turns = this.#suspects.get(key) ?? 0;
+        const status = turns >= TURNS_BEFORE_REAPING ? reapChild(pid) : undefined;
+        if (status) {
+          this.#remember(key, status);
+          continue;
+        }
+        suspects.set(key, turns + 1);
+        again ||= turns < TURNS_BEFORE_RESTING;
+      }
+    } catch {
+      // Out of file descriptors: the next end of a child, or the next search, tries again.
+      return;
     }
     this.#suspects = suspects;
-    if (suspects.size > 0) this.reap();
+    if (again) this.reap();
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     clearImmediate(this.#pass);
+    this.#pass = undefined;
     process.off('SIGCHLD', this.#onChild);
   }
 
@@ -111,4 +133,17 @@ export class Reaper {
       }
     }
   }
+}
+
+/** Pid and identity of our children that have ended, leaving out those that Node is going to reap. */
+function deadChildren(ofNode: ReadonlySet<number>): [pid: number, key: string][] {
+  const session = readStat(process.pid)?.session;
+  return childrenOfMainThread().flatMap((pid): [number, string][] => {
+    if (ofNode.has(pid)) return [];
+    const stat = readStat(pid);
+    if (!stat || !hasEnded(stat)) return [];
+    // Units have sessions of their own and nothing joins a session later: one of ours was spawned by a library here.
+    if (stat.session === session) return [];
+    return [[pid, identityKey(stat)]];
+  });
 }

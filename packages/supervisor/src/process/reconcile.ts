@@ -1,4 +1,5 @@
 /** Cleans up after a run whose daemon and guardian both died. Every command that looks at an experiment begins here. */
+import { statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import type { StateDir } from '../state/directory.js';
 import { writeReceipt } from '../state/receipts.js';
@@ -9,12 +10,14 @@ import { removeRunFiles, stopLeftovers } from './leftovers.js';
 import type { Receipt } from './receipt.js';
 
 export type ReconcileResult =
-  /** A daemon holds the name, or its guardian is cleaning up after it. */
+  /** A daemon holds the name, or its guardian or another command is cleaning up after it. */
   | { state: 'running'; receipt: null }
   | { state: 'clean'; receipt: null }
   | { state: 'cleaned'; receipt: Receipt };
 
+/** A name that was never used is clean. Nothing is made for it. */
 export async function reconcile(dir: StateDir, force?: AbortSignal): Promise<ReconcileResult> {
+  if (!statSync(dir.path, { throwIfNoEntry: false })) return { state: 'clean', receipt: null };
   const lock = await dir.lock();
   if (!lock) return { state: 'running', receipt: null };
   try {

@@ -10,16 +10,18 @@ import type { ProcessOutcome, StopReport } from './receipt.js';
 
 export interface StopTreeOptions {
   /** One search begun after the call. */
-  find(): ObservedProcess[] | Promise<ObservedProcess[]>;
+  find: () => ObservedProcess[] | Promise<ObservedProcess[]>;
   graceMs: number;
   /** Fires when the grace is to be cut short. */
   force?: AbortSignal | undefined;
   /** First signal. */
   signal?: NodeJS.Signals | undefined;
   /** Resolves when a child ended, so that nobody waits for the next look. */
-  childEnded?(signal: AbortSignal): Promise<void>;
+  childEnded?: (signal: AbortSignal) => Promise<void>;
+  /** Resolves when the ends that have been seen are known to `exitOf`. */
+  reaped?: () => Promise<void>;
   /** How a process ended, where we were its parent. */
-  exitOf?(key: string): WaitStatus | undefined;
+  exitOf?: (key: string) => WaitStatus | undefined;
   /** Processes already gone whose end belongs into the report, e.g. a leader that ended by itself. */
   alreadyEnded?: ProcessOutcome[];
 }
@@ -28,42 +30,62 @@ export interface StopTreeOptions {
 export const KILL_LIMIT_MS = 5000;
 const FIRST_LOOK_MS = 2;
 const LONGEST_LOOK_MS = 100;
+/** New processes that keep coming do not make us look more often than this during the grace. */
+const BUSY_LOOK_MS = 20;
 
+/** Rejects only where the processes could not be searched for until the end, so that nothing is known of them. */
 export async function stopTree(o: StopTreeOptions): Promise<StopReport> {
   const began = performance.now();
   const record = new Record();
+  const signal = o.signal ?? 'SIGTERM';
   const termBy = began + o.graceMs;
-  let members = await o.find();
+  const giveUpBy = () => Math.max(performance.now(), termBy) + KILL_LIMIT_MS;
+  let members = await search(o, giveUpBy());
+  record.alive(members);
   let look = FIRST_LOOK_MS;
   while (members.length > 0 && performance.now() < termBy && !o.force?.aborted) {
     let news = false;
     for (const member of members) {
-      if (record.has(member)) continue;
+      if (record.wasSignalled(member)) continue;
       news = true;
-      record.sent(member, o.signal ?? 'SIGTERM');
-      sendSignal(member.identity, o.signal ?? 'SIGTERM');
+      if (sendSignal(member.identity, signal) === 'sent') record.sent(member, signal);
       sendSignal(member.identity, 'SIGCONT');
     }
-    look = news ? FIRST_LOOK_MS : Math.min(look * 2, LONGEST_LOOK_MS);
+    look = news ? Math.min(look, BUSY_LOOK_MS) : Math.min(look * 2, LONGEST_LOOK_MS);
     await pause(Math.min(look, termBy - performance.now()), o);
-    members = await o.find();
+    members = await search(o, giveUpBy());
     record.alive(members);
   }
 
   const killBy = performance.now() + KILL_LIMIT_MS;
   look = 0;
   while (members.length > 0 && performance.now() < killBy) {
+    let news = false;
     for (const member of members) {
-      record.sent(member, 'SIGKILL');
-      sendSignal(member.identity, 'SIGKILL');
+      news ||= !record.wasSignalled(member, 'SIGKILL');
+      if (sendSignal(member.identity, 'SIGKILL') === 'sent') record.sent(member, 'SIGKILL');
     }
-    // Close together at first: a chain that forks its successor and exits is caught between two forks.
+    // At once where new ones keep coming: a chain that forks its successor and exits is caught between two forks.
+    look = news ? 0 : Math.min(look + 1, LONGEST_LOOK_MS);
     await pause(look, o);
-    look = Math.min(look + 1, LONGEST_LOOK_MS);
-    members = await o.find();
+    members = await search(o, killBy);
     record.alive(members);
   }
-  return record.report(members, performance.now() - began, o);
+  const durationMs = performance.now() - began;
+  await o.reaped?.();
+  return record.report(members, durationMs, o);
+}
+
+/** A search that fails, e.g. for want of file descriptors, proves nothing: it is repeated until it answers. */
+async function search(o: StopTreeOptions, giveUpBy: number): Promise<ObservedProcess[]> {
+  for (;;) {
+    try {
+      return await o.find();
+    } catch (error) {
+      if (performance.now() >= giveUpBy) throw error;
+      await pause(LONGEST_LOOK_MS, o);
+    }
+  }
 }
 
 interface Entry {
@@ -73,27 +95,27 @@ interface Entry {
   lastSeenAt: number;
 }
 
-/** What was sent to whom, and when each was last seen alive. */
+/** Everybody who was seen, what each was sent, and when each was last seen alive. */
 class Record {
   readonly #entries = new Map<string, Entry>();
 
-  has({ identity }: ObservedProcess): boolean {
-    return this.#entries.has(identityKey(identity));
+  wasSignalled({ identity }: ObservedProcess, signal?: string): boolean {
+    const signals = this.#entries.get(identityKey(identity))?.signals ?? [];
+    return signal === undefined ? signals.length > 0 : signals.includes(signal);
   }
 
   sent(process: ObservedProcess, signal: string): void {
-    const key = identityKey(process.identity);
-    const now = performance.now();
-    const entry = this.#entries.get(key);
-    if (!entry) this.#entries.set(key, { process, signals: [signal], firstAt: now, lastSeenAt: now });
-    else if (entry.signals.at(-1) !== signal) entry.signals.push(signal);
+    const entry = this.#entries.get(identityKey(process.identity));
+    if (entry && entry.signals.at(-1) !== signal) entry.signals.push(signal);
   }
 
   alive(members: ObservedProcess[]): void {
     const now = performance.now();
-    for (const { identity } of members) {
-      const entry = this.#entries.get(identityKey(identity));
+    for (const process of members) {
+      const key = identityKey(process.identity);
+      const entry = this.#entries.get(key);
       if (entry) entry.lastSeenAt = now;
+      else this.#entries.set(key, { process, signals: [], firstAt: now, lastSeenAt: now });
     }
   }
 
@@ -126,10 +148,13 @@ async function pause(ms: number, { childEnded, force }: StopTreeOptions): Promis
   const over = new AbortController();
   const wakers = [new Promise<void>((resolve) => over.signal.addEventListener('abort', () => resolve()))];
   const wake = () => over.abort();
-  const timer = setTimeout(wake, Math.max(0, ms));
+  // A timer is late by a millisecond at least.
+  const immediate = ms <= 0 ? setImmediate(wake) : undefined;
+  const timer = ms <= 0 ? undefined : setTimeout(wake, ms);
   force?.addEventListener('abort', wake, { once: true });
   if (childEnded) wakers.push(childEnded(over.signal));
   await Promise.race(wakers);
+  clearImmediate(immediate);
   clearTimeout(timer);
   force?.removeEventListener('abort', wake);
   over.abort();

@@ -8,8 +8,8 @@ import { identify, identityKey, isRunning, type ProcessIdentity } from './identi
 import type { Keeper } from './keeper.js';
 import { childEnvironment, launchPlan } from './launch.js';
 import { onLinux } from './libc.js';
-import type { KnownUnit, ObservedProcess } from './observe.js';
-import { startTimeOf } from './proc.js';
+import type { ObservedProcess } from './observe.js';
+import { readPipes, startTimeOf } from './proc.js';
 import type { ProcessOutcome, StopReport } from './receipt.js';
 import { stopTree } from './stop-tree.js';
 
@@ -45,6 +45,8 @@ export class Unit {
   /** The leader's end; what it leaves behind may live on. */
   readonly exited: Promise<{ code: number | null; signal: string | null }>;
   readonly #spec: UnitSpec;
+  readonly #pipes: string[];
+  readonly #force = new AbortController();
   readonly #keeper: Keeper;
   #stopping: Promise<StopReport> | null = null;
   #leaderEnd: { code: number | null; signal: string | null } | null = null;
@@ -56,6 +58,7 @@ export class Unit {
     this.stdout = child.stdout as Readable;
     this.stderr = child.stderr as Readable;
     this.#spec = spec;
+    this.#pipes = onLinux ? readPipes(identity.pid) : [];
     this.#keeper = keeper;
     this.exited = new Promise((resolve) => {
       // `exit`, not `close`: a child that holds our pipes open must not hide the leader's end.
@@ -68,7 +71,7 @@ export class Unit {
 
   /** Throws `SpawnError`, or what writing the intent to the state directory threw; nothing is left then. */
   static async spawn(spec: UnitSpec, keeper: Keeper): Promise<Unit> {
-    const [program = '', ...args] = spec.command;
+    const [program = ''] = spec.command;
     // Only a check: the command runs under the name it was given, which some programs look at.
     findExecutable(program, spec.cwd, spec.env['PATH']);
     const record: UnitRecord = {
@@ -82,49 +85,65 @@ export class Unit {
     await writeRecord(keeper.stateDir, record);
     let unit: Unit;
     try {
-      unit = await Unit.#startChild(spec, keeper, program, args);
+      unit = await Unit.#startChild(spec, keeper);
     } catch (error) {
-      await removeRecord(keeper.stateDir, spec.id);
+      await removeRecord(keeper.stateDir, spec.id).catch(() => undefined);
       throw error;
     }
     try {
-      await writeRecord(keeper.stateDir, { ...record, leader: unit.identity });
+      await writeRecord(keeper.stateDir, { ...record, leader: unit.identity, pipes: unit.#pipes });
     } catch (error) {
       // A process that nobody could find again after a crash must not run.
       await unit.stop({ graceMs: 0 });
+      for (const stream of [unit.stdin, unit.stdout, unit.stderr]) stream?.destroy();
       throw error;
     }
     return unit;
   }
 
-  static #startChild(spec: UnitSpec, keeper: Keeper, program: string, args: string[]): Promise<Unit> {
-    // Workers hold a GPU and nothing else: the kernel may end them at once. Plain processes may have work to save.
-    const deathSignal = keeper.setsDeathSignal ? (spec.kind === 'worker' ? 'KILL' : 'TERM') : null;
-    const launch = launchPlan(program, args, deathSignal);
-    const child = spawn(launch.file, launch.args, {
-      cwd: spec.cwd,
-      env: childEnvironment(spec.env, {
-        run: `${keeper.experiment}:${keeper.runId}`,
-        state: keeper.stateDir.path,
-        unit: spec.id,
-      }),
-      detached: true,
-      stdio: [spec.kind === 'worker' ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+  static async #startChild(spec: UnitSpec, keeper: Keeper): Promise<Unit> {
+    const env = childEnvironment(spec.env, {
+      run: `${keeper.experiment}:${keeper.runId}`,
+      state: keeper.stateDir.path,
+      unit: spec.id,
     });
-    // Read in the same turn: even if it has ended by now it is a zombie until the loop turns.
-    const identity = child.pid === undefined ? undefined : identify(child.pid);
-    if (!identity) {
-      return new Promise((_resolve, reject) => {
-        const fail = (cause?: Error) =>
-          reject(new SpawnError('SPAWN_FAILED', `cannot start ${program}: ${cause?.message ?? 'it was gone at once'}`, cause));
-        child.once('error', fail);
-        if (child.pid !== undefined) fail();
+    // Workers hold a GPU and nothing else: the kernel may end them at once. Plain processes may have work to save.
+    const deathSignal = keeper.deathSignal(spec.kind === 'worker' ? 'KILL' : 'TERM');
+    const launch = launchPlan(spec.command, env, deathSignal);
+    let child: ChildProcess;
+    try {
+      child = spawn(launch.file, launch.args, {
+        cwd: spec.cwd,
+        env,
+        detached: true,
+        stdio: [spec.kind === 'worker' ? 'pipe' : 'ignore', 'pipe', 'pipe'],
       });
+    } catch (error) {
+      // E.g. a NUL byte in an argument, or arguments too long for the system.
+      throw spawnFailed(spec, error);
     }
+    if (child.pid === undefined) throw spawnFailed(spec, await failureOf(child));
     child.on('error', () => undefined);
+    let identity: ProcessIdentity | undefined;
+    try {
+      // Read in the same turn: even if it has ended by now it is a zombie until the loop turns.
+      identity = identify(child.pid);
+      if (!identity) throw new Error('it cannot be seen in the process table');
+    } catch (error) {
+      // Not yet reaped, so that the pid still means it.
+      child.kill('SIGKILL');
+      for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.destroy();
+      throw spawnFailed(spec, error);
+    }
+    const unit = new Unit(spec, keeper, child, identity);
     keeper.reaper.own(child, identityKey(identity));
-    keeper.register({ id: spec.id, leader: identity, seen: new Set([identityKey(identity)]) } satisfies KnownUnit);
-    return Promise.resolve(new Unit(spec, keeper, child, identity));
+    keeper.register({
+      id: spec.id,
+      leader: identity,
+      seen: new Set([identityKey(identity)]),
+      pipes: unit.#pipes,
+    });
+    return unit;
   }
 
   /** The leader and everything attributed to it that lives. */
@@ -134,11 +153,14 @@ export class Unit {
 
   /**
    * Stops the whole tree and waits until it is proven empty; also called when the leader has ended, for what it left.
-   * Idempotent. The record is removed last, and kept when something could not be ended.
+   * Idempotent; a later call can still force. The record is removed last, and kept when something could not be ended.
    */
   stop(o: UnitStopOptions): Promise<StopReport> {
+    const force = () => this.#force.abort();
+    if (o.force?.aborted) force();
+    else o.force?.addEventListener('abort', force, { once: true });
     this.#stopping ??= this.#stop(o);
-    return this.#stopping;
+    return this.#stopping.finally(() => o.force?.removeEventListener('abort', force));
   }
 
   async #stop(o: UnitStopOptions): Promise<StopReport> {
@@ -150,19 +172,23 @@ export class Unit {
     const report = await stopTree({
       find: () => this.members(),
       graceMs: o.graceMs,
-      force: o.force,
+      force: this.#force.signal,
       signal: o.signal,
       childEnded: (signal) => this.#keeper.reaper.childEnded(signal),
+      reaped: () => this.#keeper.reaper.reaped(),
       exitOf: (key) => this.#keeper.reaper.exitOf(key),
     });
     // Node learns of the end a moment after /proc shows it.
     if (report.survivors.length === 0) await this.exited;
-    for (const outcome of report.processes) if (outcome.pid === this.identity.pid) outcome.exit ??= this.#leaderEnd;
-    if (!report.processes.some(({ pid }) => pid === this.identity.pid)) report.processes.unshift(this.#leaderOutcome());
+    for (const outcome of report.processes)
+      if (outcome.pid === this.identity.pid) outcome.exit ??= this.#leaderEnd;
+    if (!report.processes.some(({ pid }) => pid === this.identity.pid))
+      report.processes.unshift(this.#leaderOutcome());
     report.durationMs = Math.round(performance.now() - began);
     if (report.survivors.length === 0) {
       this.#keeper.unregister(this.id);
-      await removeRecord(this.#keeper.stateDir, this.id);
+      // One that cannot be removed now goes with the others at the end of the run.
+      await removeRecord(this.#keeper.stateDir, this.id).catch(() => undefined);
     }
     return report;
   }
@@ -172,7 +198,7 @@ export class Unit {
     const { pid, startTicks } = this.identity;
     return {
       pid,
-      startTime: onLinux ? startTimeOf(startTicks) : startTicks,
+      startTime: startTimeOf(startTicks),
       command: this.#spec.command.join(' '),
       unit: this.id,
       foundBy: 'leader',
@@ -182,4 +208,12 @@ export class Unit {
       outcome: 'ended',
     };
   }
+}
+
+function spawnFailed({ command: [program] }: UnitSpec, cause: unknown): SpawnError {
+  return new SpawnError('SPAWN_FAILED', `cannot start ${program}: ${(cause as Error).message}`, cause);
+}
+
+function failureOf(child: ChildProcess): Promise<Error> {
+  return new Promise((resolve) => child.once('error', resolve));
 }

@@ -1,6 +1,6 @@
 /** Where one experiment keeps its state: `<root>/<name>/`, for this user only. */
-import { accessSync, constants, readdirSync, statSync } from 'node:fs';
-import { chmod, mkdir, open, type FileHandle } from 'node:fs/promises';
+import { accessSync, closeSync, constants, openSync, readdirSync, statSync } from 'node:fs';
+import { chmod, mkdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { lockFile, unlockFile } from '../process/libc.js';
@@ -13,6 +13,7 @@ export class StateDirError extends Error {
 
 /** Held by the one daemon of a name; the kernel drops it when that process ends, however it ends. */
 export interface DirLock {
+  /** Idempotent. */
   release(): Promise<void>;
 }
 
@@ -90,24 +91,27 @@ export class StateDir {
   }
 
   /** Null when another process holds the name. The folder itself is locked, so that no lock file is left behind. */
+   
   async lock(): Promise<DirLock | null> {
-    let folder: FileHandle;
+    // A plain descriptor: a handle that is garbage-collected would drop the lock.
+    let folder: number;
     try {
-      folder = await open(this.path, 'r');
+      folder = openSync(this.path, constants.O_RDONLY | constants.O_DIRECTORY);
     } catch (error) {
       throw asStateDirError(error, this.path);
     }
-    if (!lockFile(folder.fd)) {
-      await folder.close();
+    if (!lockFile(folder)) {
+      closeSync(folder);
       return null;
     }
     let held = true;
     return {
+       
       release: async () => {
         if (!held) return;
         held = false;
-        unlockFile(folder.fd);
-        await folder.close();
+        unlockFile(folder);
+        closeSync(folder);
       },
     };
   }

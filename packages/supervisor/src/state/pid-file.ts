@@ -1,7 +1,7 @@
 /** The PID file: the pid alone on the first line, for `kill $(head -1 ...)` and systemd; who that is on the second. */
 import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { identify, isFromHere, isRunning, type ProcessIdentity } from '../process/identity.js';
+import { identify, isFromHere, isIdentity, isRunning, type ProcessIdentity } from '../process/identity.js';
 import type { StateDir } from './directory.js';
 import { writeDurable } from './durable.js';
 
@@ -29,7 +29,8 @@ export function readPidFile(dir: StateDir): PidFile {
     throw error;
   }
   const [first = '', second = ''] = text.split('\n');
-  if (!/^\d{1,10}$/.test(first.trim())) return { kind: 'junk', text: JSON.stringify(text.slice(0, SHOWN_CHARACTERS)) };
+  if (!/^\d{1,10}$/.test(first.trim()))
+    return { kind: 'junk', text: JSON.stringify(text.slice(0, SHOWN_CHARACTERS)) };
   const pid = Number(first);
   const owner = parseOwner(second);
   if (!owner || owner.pid !== pid) {
@@ -64,12 +65,10 @@ function whyStale(identity: ProcessIdentity): string {
 
 function parseOwner(line: string): SecondLine | undefined {
   try {
-    const value = JSON.parse(line) as Partial<Record<keyof SecondLine, unknown>> | null;
-    if (!value || typeof value.pid !== 'number') return undefined;
-    for (const key of ['startTicks', 'bootId', 'pidNamespace', 'runId'] as const) {
-      if (typeof value[key] !== 'string') return undefined;
-    }
-    return value as SecondLine;
+    const value: unknown = JSON.parse(line);
+    return isIdentity(value) && typeof (value as Partial<SecondLine>).runId === 'string'
+      ? (value as SecondLine)
+      : undefined;
   } catch {
     return undefined;
   }

@@ -5,7 +5,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ProcessIdentity } from '../process/identity.js';
+import { isIdentity, type ProcessIdentity } from '../process/identity.js';
 import type { StateDir } from './directory.js';
 import { writeDurable } from './durable.js';
 
@@ -17,6 +17,8 @@ export interface UnitRecord {
   graceMs: number;
   /** Null in an intent: the process may or may not have been spawned. */
   leader: ProcessIdentity | null;
+  /** What the leader's standard streams were connected to; empty or absent where that is unknown. */
+  pipes?: string[];
 }
 
 export async function writeRecord(dir: StateDir, record: UnitRecord): Promise<void> {
@@ -39,12 +41,23 @@ export function readRecords(dir: StateDir): UnitRecord[] {
     .filter((file) => file.endsWith('.json'))
     .flatMap((file) => {
       try {
-        const record = JSON.parse(readFileSync(join(dir.recordsDir, file), 'utf8')) as UnitRecord;
-        return typeof record.unit === 'string' ? [record] : [];
+        const record: unknown = JSON.parse(readFileSync(join(dir.recordsDir, file), 'utf8'));
+        return isRecord(record) ? [record] : [];
       } catch {
         return [];
       }
     });
+}
+
+function isRecord(value: unknown): value is UnitRecord {
+  if (typeof value !== 'object' || value === null) return false;
+  const { unit, kind, graceMs, leader } = value as Partial<UnitRecord>;
+  return (
+    typeof unit === 'string' &&
+    (kind === 'worker' || kind === 'process') &&
+    Number.isFinite(graceMs) &&
+    (leader === null || isIdentity(leader))
+  );
 }
 
 function recordPath(dir: StateDir, unit: string): string {
