@@ -124,7 +124,7 @@ scenario('a device that is not there is an error, or a fallback that was asked f
   const fallback = models('gpu', [{ ...onGpu, fallback_devices: ['cpu'] }], { supervision });
   const { run } = await box.start(fallback);
   assert.match(
-    box.read('run/supervisor/gpu/logs/daemon.log') + box.read('run/supervisor/gpu/logs/model~0.log'),
+    box.read('run/supervisor/gpu/logs/daemon.log') + box.read('run/supervisor/gpu/logs/model~0.out.log'),
     /cuda[^]*cpu/i,
   );
   run.signal('SIGTERM');

@@ -60,11 +60,11 @@ async function runToTheEnd(start: DaemonStart, link: GuardianLink, stop: StopReq
     const message = error instanceof Error ? error.message : String(error);
     run.log('error', 'the start failed', {
       code,
-      message,
-      stack: error instanceof Error ? error.stack : undefined,
+      reason: message,
+      ...(error instanceof StartFailure ? {} : { stack: (error as Error).stack }),
     });
     link.send({ type: 'failed', code, message, exitCode });
-    stop.request(`the start failed: ${message}`);
+    stop.request('the start failed');
   } finally {
     const receipt = await run.stop();
     if (receipt && receipt.survivors.length > 0) exitCode = 4;

@@ -46,7 +46,7 @@ export async function stopTree(o: StopTreeOptions): Promise<StopReport> {
   while (members.length > 0 && performance.now() < termBy && !o.force?.aborted) {
     let news = false;
     for (const member of members) {
-      if (record.wasSignalled(member)) continue;
+      if (record.wasSignalled(member) && !record.lostSignal(member)) continue;
       news = true;
       if (sendSignal(member.identity, signal) === 'sent') record.sent(member, signal);
       sendSignal(member.identity, 'SIGCONT');
@@ -93,29 +93,44 @@ interface Entry {
   signals: string[];
   firstAt: number;
   lastSeenAt: number;
+  /** Not there when the stop began. */
+  late: boolean;
 }
 
 /** Everybody who was seen, what each was sent, and when each was last seen alive. */
 class Record {
   readonly #entries = new Map<string, Entry>();
+  #looks = 0;
 
   wasSignalled({ identity }: ObservedProcess, signal?: string): boolean {
     const signals = this.#entries.get(identityKey(identity))?.signals ?? [];
     return signal === undefined ? signals.length > 0 : signals.includes(signal);
   }
 
+  /**
+   * True for one that was forked during the stop and has become another program since it was signalled: between a fork
+   * and an exec a signal is taken by a handler of the parent's, and nobody ever hears of it.
+   */
+  lostSignal({ identity, command }: ObservedProcess): boolean {
+    const entry = this.#entries.get(identityKey(identity));
+    return entry !== undefined && entry.late && entry.process.command !== command;
+  }
+
   sent(process: ObservedProcess, signal: string): void {
     const entry = this.#entries.get(identityKey(process.identity));
-    if (entry && entry.signals.at(-1) !== signal) entry.signals.push(signal);
+    if (!entry) return;
+    entry.process = process;
+    if (entry.signals.at(-1) !== signal) entry.signals.push(signal);
   }
 
   alive(members: ObservedProcess[]): void {
     const now = performance.now();
+    const late = this.#looks++ > 0;
     for (const process of members) {
       const key = identityKey(process.identity);
       const entry = this.#entries.get(key);
       if (entry) entry.lastSeenAt = now;
-      else this.#entries.set(key, { process, signals: [], firstAt: now, lastSeenAt: now });
+      else this.#entries.set(key, { process, signals: [], firstAt: now, lastSeenAt: now, late });
     }
   }
 

@@ -91,7 +91,7 @@ export class StateDir {
   }
 
   /** Null when another process holds the name. The folder itself is locked, so that no lock file is left behind. */
-   
+
   async lock(): Promise<DirLock | null> {
     // A plain descriptor: a handle that is garbage-collected would drop the lock.
     let folder: number;
@@ -106,7 +106,6 @@ export class StateDir {
     }
     let held = true;
     return {
-       
       release: async () => {
         if (!held) return;
         held = false;
