@@ -133,8 +133,10 @@ scenario('interrupted while stopping: the second Ctrl-C skips the waiting', asyn
 });
 
 scenario('a run of plain commands ends with them', async (box) => {
-  const { code, text } = await box.command(['run', box.write(commands('brief', [shell('one', 'true')]))]);
+  const brief = commands('brief', [shell('one', 'sleep 0.5; echo done > finished')]);
+  const { code, text } = await box.command(['run', box.write(brief)]);
   assert.equal(code, 0, text);
+  assert.ok(box.exists('finished'), 'it was not cut short');
   await box.assertClean();
 });
 

@@ -1,6 +1,6 @@
 /** Prints figures as a table, each beside its reference, and writes them as JSON. */
 import { writeFileSync } from 'node:fs';
-import { availableParallelism, cpus } from 'node:os';
+import { availableParallelism, cpus, loadavg } from 'node:os';
 import { median, quantile } from './rounds.js';
 
 export interface Figure {
@@ -11,11 +11,14 @@ export interface Figure {
   aim?: { text: string; met: boolean };
 }
 
+/** Of the last minute, before the benchmark itself adds to it: what others do on this machine. */
+const loadBefore = loadOfLastMinute();
+
 export function reportFigures(bench: string, figures: Figure[], out: string | undefined): void {
   const rows = figures.map(({ what, unit, samples, aim }) => [
     what,
     number(median(samples)),
-    `${number(quantile(samples, 0.25))} to ${number(quantile(samples, 0.75))}`,
+    middleHalf(samples).map(number).join(' to '),
     unit,
     aim ? `${aim.met ? 'yes' : 'NO'}: ${aim.text}` : '',
   ]);
@@ -33,12 +36,28 @@ export function reportFigures(bench: string, figures: Figure[], out: string | un
     cpu: cpus()[0]?.model ?? 'unknown',
     cores: availableParallelism(),
     node: process.version,
+    load: { before: loadBefore, after: loadOfLastMinute() },
   };
-  console.log(`${samplesOf(figures)} rounds, ${machine.cores} cores (${machine.cpu}), node ${machine.node}`);
+  console.log(
+    `${samplesOf(figures)} rounds, ${machine.cores} cores (${machine.cpu}), node ${machine.node}, ` +
+      `load of the machine ${number(machine.load.before)} before and ${number(machine.load.after)} after`,
+  );
   if (out) {
-    const summary = figures.map((figure) => ({ ...figure, median: median(figure.samples) }));
+    const summary = figures.map((figure) => ({
+      ...figure,
+      median: median(figure.samples),
+      middleHalf: middleHalf(figure.samples),
+    }));
     writeFileSync(out, `${JSON.stringify({ bench, machine, figures: summary }, null, 2)}\n`);
   }
+}
+
+function middleHalf(samples: number[]): [number, number] {
+  return [quantile(samples, 0.25), quantile(samples, 0.75)];
+}
+
+function loadOfLastMinute(): number {
+  return loadavg()[0] ?? NaN;
 }
 
 function samplesOf(figures: Figure[]): number {

@@ -1,7 +1,7 @@
 /** `npm run bench:idle`: what 20 idle workers cost in the supervisor's own processes, beside an idle Node. */
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { echo, models } from '../harness/experiments.js';
 import { Sandbox } from '../harness/sandbox.js';
 import { reportFigures } from './figures.js';
@@ -10,7 +10,6 @@ import { benchOptions, median } from './rounds.js';
 const WORKERS = 20;
 const WINDOW_MS = 5000;
 const { rounds, out } = benchOptions(6);
-const TICKS_PER_S = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
 const box = new Sandbox();
 const idleNode = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
 try {
@@ -22,12 +21,12 @@ try {
   const samples: Record<keyof typeof groups, number[]> = { node: [], daemon: [], guardian: [], workers: [] };
   // All in the same window: there is nothing to interleave. The first one lets the start settle.
   for (let round = 0; round <= rounds; round++) {
-    const before = Object.values(groups).map(ticksOf);
+    const before = Object.values(groups).map(cpuMsOf);
     const started = performance.now();
     await new Promise((resolve) => setTimeout(resolve, WINDOW_MS));
-    const seconds = (performance.now() - started) / 1000;
+    const elapsedMs = performance.now() - started;
     Object.entries(groups).forEach(([name, pids], i) => {
-      const percent = ((ticksOf(pids) - (before[i] ?? 0)) / TICKS_PER_S / seconds) * 100;
+      const percent = ((cpuMsOf(pids) - (before[i] ?? 0)) / elapsedMs) * 100;
       if (round > 0) samples[name as keyof typeof groups].push(percent);
     });
     process.stderr.write(`\rround ${round} of ${rounds}`);
@@ -54,11 +53,16 @@ try {
   await box.close();
 }
 
-/** User and system time of the processes, in clock ticks. */
-function ticksOf(pids: number[]): number {
-  return pids.reduce((sum, pid) => {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return sum + Number(fields[11]) + Number(fields[12]);
-  }, 0);
+/**
+ * Time that all threads of the processes have had on a core. Not from `stat`, whose ticks of 10 ms are as large as what
+ * is measured here.
+ */
+function cpuMsOf(pids: number[]): number {
+  let nanoseconds = 0;
+  for (const pid of pids) {
+    for (const thread of readdirSync(`/proc/${pid}/task`)) {
+      nanoseconds += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]);
+    }
+  }
+  return nanoseconds / 1e6;
 }

@@ -60,8 +60,8 @@ export class LoneWorker {
     });
   }
 
-  terminate(): void {
-    this.#child.kill('SIGTERM');
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
   }
 
   async close(): Promise<void> {

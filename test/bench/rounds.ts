@@ -16,7 +16,10 @@ export function benchOptions(defaultRounds: number): BenchOptions {
   return { rounds, out: values.out };
 }
 
-/** The samples of each measurement, in the order given; the first round warms caches and is not kept. */
+/**
+ * The samples of each measurement, by round. Each round begins with another one, so that none always follows the same
+ * neighbour; the first warms caches and is not kept.
+ */
 export async function interleaved<K extends string>(
   rounds: number,
   measurements: Record<K, () => Promise<number>>,
@@ -24,7 +27,8 @@ export async function interleaved<K extends string>(
   const entries = Object.entries(measurements) as [K, () => Promise<number>][];
   const samples = Object.fromEntries(entries.map(([name]) => [name, []])) as unknown as Record<K, number[]>;
   for (let round = 0; round <= rounds; round++) {
-    for (const [name, measure] of entries) {
+    const first = round % entries.length;
+    for (const [name, measure] of [...entries.slice(first), ...entries.slice(0, first)]) {
       const value = await measure();
       if (round > 0) samples[name].push(value);
     }

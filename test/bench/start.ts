@@ -17,26 +17,26 @@ try {
     help: () => timeOf([process.execPath, bin, '--help']),
     worker: loneWorkerReady,
     start: () => startReady(file),
+    detached: () => detachedReady(file),
   });
-  const node = median(samples.node);
-  const worker = median(samples.worker);
-  const startLimit = 5 * node + worker;
+  const { node, help, worker, start, detached } = samples;
+  // Round by round: whatever else the machine did then, it did to both.
+  const helpRatio = help.map((ms, i) => ms / (node[i] ?? NaN));
+  const startRatio = start.map((ms, i) => ms / (5 * (node[i] ?? NaN) + (worker[i] ?? NaN)));
   reportFigures(
     'start',
     [
-      { what: 'node -e 0', unit: 'ms', samples: samples.node },
+      { what: 'node -e 0', unit: 'ms', samples: node },
+      { what: 'supervisor --help', unit: 'ms', samples: help },
+      { what: 'a lone identity worker to ready', unit: 'ms', samples: worker },
+      { what: 'supervisor start to ready, identity', unit: 'ms', samples: start },
+      { what: 'supervisor start --detach until it returns', unit: 'ms', samples: detached },
+      { what: '--help / node -e 0', unit: 'x', samples: helpRatio, aim: atMost(helpRatio, 2.5) },
       {
-        what: 'supervisor --help',
-        unit: 'ms',
-        samples: samples.help,
-        aim: atMost(median(samples.help), 2.5 * node, '2.5 x node -e 0'),
-      },
-      { what: 'a lone identity worker to ready', unit: 'ms', samples: samples.worker },
-      {
-        what: 'supervisor start to ready, identity',
-        unit: 'ms',
-        samples: samples.start,
-        aim: atMost(median(samples.start), startLimit, '5 x node -e 0 + the lone worker'),
+        what: 'start / (5 x node -e 0 + the lone worker)',
+        unit: 'x',
+        samples: startRatio,
+        aim: atMost(startRatio, 1),
       },
     ],
     out,
@@ -45,8 +45,8 @@ try {
   await box.close();
 }
 
-function atMost(value: number, limit: number, of: string) {
-  return { text: `at most ${of} = ${limit.toFixed(0)} ms`, met: value <= limit };
+function atMost(samples: number[], limit: number) {
+  return { text: `at most ${limit}`, met: median(samples) <= limit };
 }
 
 async function timeOf([file = '', ...args]: string[]): Promise<number> {
@@ -71,5 +71,14 @@ async function startReady(file: string): Promise<number> {
   const took = performance.now() - started;
   run.signal('SIGTERM');
   await run.end();
+  return took;
+}
+
+async function detachedReady(file: string): Promise<number> {
+  const started = performance.now();
+  const { code, text } = await box.command(['start', '--detach', file]);
+  const took = performance.now() - started;
+  if (code !== 0) throw new Error(`start --detach ended with code ${code}: ${text}`);
+  await box.command(['stop', 'bench']);
   return took;
 }

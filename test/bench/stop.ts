@@ -1,4 +1,4 @@
-/** `npm run bench:stop`: from the signal to an empty tree, for 20 workers, beside 20 lone ones that are sent SIGTERM. */
+/** `npm run bench:stop`: from the signal to an empty tree, for 20 workers, beside 20 lone ones sent the same. */
 import { echo, commands, models, shell, type ExperimentFile } from '../harness/experiments.js';
 import { stillRuns } from '../harness/proc.js';
 import { Sandbox } from '../harness/sandbox.js';
@@ -25,7 +25,8 @@ try {
     },
   );
   const samples = await interleaved(rounds, {
-    lone: loneWorkersStopped,
+    lone: () => loneWorkersStopped('SIGTERM'),
+    loneKilled: () => loneWorkersStopped('SIGKILL'),
     good: () => stopped(good, 'SIGTERM'),
     deaf: () => stopped(deaf, 'SIGTERM'),
     killed: () => stopped(good, 'SIGKILL'),
@@ -35,6 +36,11 @@ try {
     'stop',
     [
       { what: `SIGTERM to ${WORKERS} lone workers until all have ended`, unit: 'ms', samples: samples.lone },
+      {
+        what: `SIGKILL to ${WORKERS} lone workers until all have ended`,
+        unit: 'ms',
+        samples: samples.loneKilled,
+      },
       {
         what: `stop of ${WORKERS} workers`,
         unit: 'ms',
@@ -60,11 +66,11 @@ try {
   await box.close();
 }
 
-async function loneWorkersStopped(): Promise<number> {
+async function loneWorkersStopped(signal: NodeJS.Signals): Promise<number> {
   const workers = Array.from({ length: WORKERS }, () => new LoneWorker(identityConfig));
   await Promise.all(workers.map(({ ready }) => ready));
   const started = performance.now();
-  for (const worker of workers) worker.terminate();
+  for (const worker of workers) worker.signal(signal);
   await Promise.all(workers.map((worker) => worker.ended()));
   return performance.now() - started;
 }

@@ -49,11 +49,11 @@ async function runToTheEnd(start: DaemonStart, link: GuardianLink, stop: StopReq
   });
   try {
     await run.start();
-    const ended = run.ended().then((failed) => {
+    if (!stop.requested.aborted) {
+      const failed = await Promise.race([requested(stop), run.ended()]);
       if (failed) exitCode = 1;
       stop.request('everything has ended');
-    });
-    if (!stop.requested.aborted) await Promise.race([requested(stop), ended]);
+    }
   } catch (error) {
     exitCode = 1;
     const code = error instanceof StartFailure ? error.code : 'INTERNAL';
@@ -73,8 +73,11 @@ async function runToTheEnd(start: DaemonStart, link: GuardianLink, stop: StopReq
   return exitCode;
 }
 
-function requested(stop: StopRequest): Promise<void> {
-  return new Promise((resolve) => stop.requested.addEventListener('abort', () => resolve(), { once: true }));
+/** Resolves to undefined: whoever stops it has no opinion on whether something failed. */
+function requested(stop: StopRequest): Promise<undefined> {
+  return new Promise((resolve) =>
+    stop.requested.addEventListener('abort', () => resolve(undefined), { once: true }),
+  );
 }
 
 function wireSignals(stop: StopRequest): void {

@@ -5,6 +5,7 @@
 import { join, resolve } from 'node:path';
 import { driveExperiment, formatMarkdown, writeResults, type ExperimentResults } from '@supervisor/bench';
 import { auditExperiment } from '../audit/experiment.js';
+import { EXIT } from '../commands/command-error.js';
 import type { DaemonMessage, Endpoints } from '../daemon/messages.js';
 import { startGuardian } from '../guardian/guardian.js';
 import { StateDir } from '../state/directory.js';
@@ -35,7 +36,9 @@ export async function runExperiment(
       }
     },
   });
+  let asked = false;
   const signals = stopOnSignals((reason, force) => {
+    asked = true;
     interrupted.abort();
     guardian.stop(reason, force);
   });
@@ -56,33 +59,37 @@ export async function runExperiment(
       if (!interrupted.signal.aborted) loadError = error as Error;
     }
   }
-  const aborted = interrupted.signal.aborted;
-  guardian.stop(aborted ? 'interrupted' : 'the run is complete', false);
+  // Plain commands alone have no load to drive: the run lasts as long as they do.
+  if (endpoints && !endpoints.grpc) await guardian.done;
+  guardian.stop('the run is complete', false);
   const outcome = await guardian.done;
   signals.close();
   reporter.close();
 
-  const audit = await auditExperiment(StateDir.open(start.stateDir));
-  let folder: string | null = null;
+  // A name that was taken by a running experiment was never ours: there is nothing of this run to audit.
+  const audit = outcome.receipt ? await auditExperiment(StateDir.open(start.stateDir)) : null;
+  const folder = resolve(argv.out ?? join('results', `${experiment.name}-${timestamp(new Date())}`));
   if (results) {
-    folder = resolve(argv.out ?? join('results', `${experiment.name}-${timestamp(new Date())}`));
-    await writeResults(folder, results);
+    try {
+      await writeResults(folder, results);
+    } catch (error) {
+      loadError ??= error as Error;
+    }
   }
   if (argv.json) {
-    process.stdout.write(
-      `${JSON.stringify({ results, receipt: outcome.receipt, audit, folder }, null, 2)}\n`,
-    );
+    const document = { results, receipt: outcome.receipt, audit, folder: results ? folder : null };
+    process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
   } else {
-    if (results) process.stdout.write(`\n${formatMarkdown(results)}\n`);
-    if (folder) process.stdout.write(`results: ${folder}\n`);
+    if (results) process.stdout.write(`\n${formatMarkdown(results)}\nresults: ${folder}\n`);
     if (outcome.receipt) process.stdout.write(formatReceipt(outcome.receipt));
-    process.stdout.write(audit.clean ? 'audit: nothing is left\n' : `audit: ${audit.findings.join('; ')}\n`);
+    if (audit)
+      process.stdout.write(`audit: ${audit.clean ? 'nothing is left' : audit.findings.join('; ')}\n`);
   }
-  if (loadError) process.stderr.write(`supervisor: the load failed: ${loadError.message}\n`);
+  if (loadError) process.stderr.write(`supervisor: the run failed: ${loadError.message}\n`);
   if (outcome.exitCode !== 0) return outcome.exitCode;
-  if (!audit.clean) return 4;
+  if (audit && !audit.clean) return EXIT.SURVIVORS;
   // An interrupted run is not a failure of the experiment, but its results are partial: scripts must be able to tell.
-  return loadError || aborted || (results?.errors ?? 0) > 0 ? 1 : 0;
+  return loadError || asked || (results?.errors ?? 0) > 0 ? EXIT.ERROR : EXIT.CLEAN;
 }
 
 function timestamp(now: Date): string {

@@ -1,16 +1,29 @@
-/** Files that are either there whole or not at all, also after a power cut. */
+/** Files that are either there whole or not at all. */
 import { randomBytes } from 'node:crypto';
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** Writes beside the target, flushes, renames over it, flushes the folder. Mode 0600. */
+/**
+ * Writes beside the target and renames over it, so that readers see the old text or the new one, also when we are killed
+ * in between. Mode 0600. For what a reboot makes meaningless, such as whose pid is whose: a power cut may take it.
+ */
+export async function writeWhole(path: string, text: string): Promise<void> {
+  await replace(path, text, { flush: false });
+}
+
+/** The same for what is to be there after a power cut too. */
 export async function writeDurable(path: string, text: string): Promise<void> {
+  await replace(path, text, { flush: true });
+  await syncFolder(dirname(path));
+}
+
+async function replace(path: string, text: string, { flush }: { flush: boolean }): Promise<void> {
   const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
   try {
     const file = await open(temporary, 'wx', 0o600);
     try {
       await file.writeFile(text);
-      await file.sync();
+      if (flush) await file.sync();
     } finally {
       await file.close();
     }
@@ -19,7 +32,6 @@ export async function writeDurable(path: string, text: string): Promise<void> {
     await rm(temporary, { force: true }).catch(() => undefined);
     throw error;
   }
-  await syncFolder(dirname(path));
 }
 
 async function syncFolder(path: string): Promise<void> {

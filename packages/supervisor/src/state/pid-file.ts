@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { identify, isFromHere, isIdentity, isRunning, type ProcessIdentity } from '../process/identity.js';
 import type { StateDir } from './directory.js';
-import { writeDurable } from './durable.js';
+import { writeWhole } from './durable.js';
 
 export type PidFile =
   | { kind: 'none' }
@@ -45,7 +45,7 @@ export function readPidFile(dir: StateDir): PidFile {
 export async function writePidFile(dir: StateDir, runId: string): Promise<void> {
   const self = identify(process.pid);
   if (!self) throw new Error('cannot read the start time of this process');
-  await writeDurable(dir.pidFile, `${process.pid}\n${JSON.stringify({ ...self, runId })}\n`);
+  await writeWhole(dir.pidFile, `${process.pid}\n${JSON.stringify({ ...self, runId })}\n`);
 }
 
 /** Only when it still is the one of this run. True when it was removed. */

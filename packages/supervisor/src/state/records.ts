@@ -7,7 +7,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isIdentity, type ProcessIdentity } from '../process/identity.js';
 import type { StateDir } from './directory.js';
-import { writeDurable } from './durable.js';
+import { writeWhole } from './durable.js';
 
 export interface UnitRecord {
   unit: string;
@@ -22,7 +22,7 @@ export interface UnitRecord {
 }
 
 export async function writeRecord(dir: StateDir, record: UnitRecord): Promise<void> {
-  await writeDurable(recordPath(dir, record.unit), `${JSON.stringify(record)}\n`);
+  await writeWhole(recordPath(dir, record.unit), `${JSON.stringify(record)}\n`);
 }
 
 export async function removeRecord(dir: StateDir, unit: string): Promise<void> {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { DaemonStart } from '../daemon/messages.js';
 import { isIdentity, type ProcessIdentity } from '../process/identity.js';
 import type { StateDir } from './directory.js';
-import { writeDurable } from './durable.js';
+import { writeWhole } from './durable.js';
 
 export interface Snapshot extends DaemonStart {
   daemon: ProcessIdentity;
@@ -12,7 +12,7 @@ export interface Snapshot extends DaemonStart {
 }
 
 export async function writeSnapshot(dir: StateDir, snapshot: Snapshot): Promise<void> {
-  await writeDurable(dir.experimentFile, `${JSON.stringify(snapshot, null, 2)}\n`);
+  await writeWhole(dir.experimentFile, `${JSON.stringify(snapshot, null, 2)}\n`);
 }
 
 /** Undefined when there is none, or none that can be read. */

@@ -5,7 +5,9 @@ export type UnitState =
   | { kind: 'spawning' }
   | { kind: 'loading'; pid: number; sinceMs: number }
   | { kind: 'ready'; pid: number; sinceMs: number }
-  /** The leader ended or failed; what is left of its tree is being stopped. */
+  /** The leader ended by itself and called it a success; what is left of its tree is being stopped. */
+  | { kind: 'ended'; exitCode: number | null }
+  /** The run failed; what is left of its tree is being stopped. */
   | { kind: 'crashed'; reason: string }
   | { kind: 'backing-off'; reason: string; untilMs: number; attempt: number }
   | { kind: 'stopping'; pid: number | null }
@@ -19,9 +21,10 @@ type Kind = UnitState['kind'];
 const allowed: Record<Kind, readonly Kind[]> = {
   waiting: ['spawning', 'stopping'],
   spawning: ['loading', 'crashed', 'stopping'],
-  loading: ['ready', 'crashed', 'stopping'],
-  ready: ['crashed', 'stopping'],
-  crashed: ['backing-off', 'failed', 'gone', 'stopping'],
+  loading: ['ready', 'ended', 'crashed', 'stopping'],
+  ready: ['ended', 'crashed', 'stopping'],
+  ended: ['backing-off', 'failed', 'gone', 'stopping'],
+  crashed: ['backing-off', 'failed', 'stopping'],
   'backing-off': ['spawning', 'stopping'],
   stopping: ['gone', 'failed', 'spawning'],
   gone: [],

@@ -183,7 +183,7 @@ export class Supervised {
       end = await this.#watch(unit, attachment);
       if (end.kind === 'stopped') this.#become({ kind: 'stopping', pid: unit.identity.pid });
       else if (end.kind === 'failed') this.#crashed(end.failure);
-      else this.#become({ kind: 'crashed', reason: 'ended by itself with code 0' });
+      else this.#become({ kind: 'ended', exitCode: end.exit.code });
     } finally {
       attachment.detach();
       this.#stopReport = await unit.stop({ graceMs: this.#o.graceMs, force: this.#force.signal });
