@@ -1,11 +1,12 @@
 /** The daemon's end of the channel to its guardian. The channel's end means that the guardian is gone. */
 import type { DaemonMessage, DaemonStart, GuardianMessage } from './messages.js';
+import { ParentChannel } from './parent-channel.js';
 
 export interface GuardianLink {
   send(message: DaemonMessage): void;
   onStop(handler: (reason: string, force: boolean) => void): void;
-  /** After this nothing of the channel keeps the process alive. */
-  close(): void;
+  /** Delivers what was sent; after this nothing of the channel keeps the process alive. */
+  close(): Promise<void>;
 }
 
 /** Nobody at the other end. */
@@ -32,6 +33,7 @@ export function receiveStart(): Promise<DaemonStart> {
 }
 
 export function linkToGuardian(): GuardianLink {
+  const channel = new ParentChannel();
   const handlers: ((reason: string, force: boolean) => void)[] = [];
   const stop = (reason: string, force: boolean) => {
     for (const handler of handlers) handler(reason, force);
@@ -43,18 +45,15 @@ export function linkToGuardian(): GuardianLink {
   process.on('message', onMessage);
   process.once('disconnect', onGone);
   return {
-    send: (message) => {
-      // A guardian that has just died is reported by `disconnect`; there is nobody to tell.
-      if (process.connected) process.send?.(message, undefined, undefined, () => undefined);
-    },
+    send: (message) => channel.send(message),
     onStop: (handler) => {
       handlers.push(handler);
       if (!process.connected) onGone();
     },
-    close: () => {
+    close: async () => {
       process.off('message', onMessage);
       process.off('disconnect', onGone);
-      if (process.connected) process.disconnect();
+      await channel.close();
     },
   };
 }

@@ -26,7 +26,7 @@ async function main(): Promise<void> {
   const link = linkToGuardian();
   link.onStop((reason, force) => stop.request(reason, force));
   process.exitCode = await runToTheEnd(start, link, stop);
-  link.close();
+  await link.close();
   unwireSignals();
 }
 

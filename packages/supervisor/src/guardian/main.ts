@@ -1,5 +1,6 @@
 /** The detached guardian: reports to the command that started it until the experiment is ready, then goes on alone. */
 import type { DaemonMessage, DaemonStart, GuardianMessage } from '../daemon/messages.js';
+import { ParentChannel } from '../daemon/parent-channel.js';
 import { discardDaemonProcess, prepareDaemonProcess } from './daemon-process.js';
 import { startGuardian } from './guardian.js';
 
@@ -21,10 +22,11 @@ if (start) {
 }
 
 async function guard(what: DaemonStart): Promise<void> {
+  const channel = new ParentChannel();
   let ready = false;
   const report = (message: DaemonMessage) => {
     if (message.type === 'ready') ready = true;
-    if (process.connected) process.send?.(message, undefined, undefined, () => undefined);
+    channel.send(message);
   };
   const guardian = startGuardian({ start: what, onMessage: report, stderr: 'ignore' });
   process.on('message', (message: GuardianMessage) => {
@@ -44,6 +46,6 @@ async function guard(what: DaemonStart): Promise<void> {
   process.on('SIGHUP', () => undefined);
   const { exitCode } = await guardian.done;
   process.exitCode = exitCode;
-  if (process.connected) process.disconnect();
+  await channel.close();
   for (const event of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.removeAllListeners(event);
 }
