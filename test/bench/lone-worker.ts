@@ -30,9 +30,10 @@ export class LoneWorker {
   #lastId = 0;
   readonly ready: Promise<ModelMetadata>;
 
-  constructor(config: Record<string, unknown>) {
+  /** @param env the same as that of whatever it is compared with: NODE_EXTRA_CA_CERTS alone doubles a start. */
+  constructor(config: Record<string, unknown>, env: NodeJS.ProcessEnv) {
     const main = fileURLToPath(import.meta.resolve('@supervisor/worker/main'));
-    this.#child = spawn(process.execPath, [main], { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#child = spawn(process.execPath, [main], { stdio: ['pipe', 'pipe', 'inherit'], env });
     this.#exited = once(this.#child, 'exit');
     this.#child.stdin.on('error', () => {});
     this.ready = new Promise((resolve, reject) => {

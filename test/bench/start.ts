@@ -57,7 +57,7 @@ async function timeOf([file = '', ...args]: string[]): Promise<number> {
 
 async function loneWorkerReady(): Promise<number> {
   const started = performance.now();
-  const worker = new LoneWorker(identityConfig);
+  const worker = new LoneWorker(identityConfig, box.env);
   await worker.ready;
   const took = performance.now() - started;
   await worker.close();

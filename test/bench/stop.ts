@@ -67,7 +67,7 @@ try {
 }
 
 async function loneWorkersStopped(signal: NodeJS.Signals): Promise<number> {
-  const workers = Array.from({ length: WORKERS }, () => new LoneWorker(identityConfig));
+  const workers = Array.from({ length: WORKERS }, () => new LoneWorker(identityConfig, box.env));
   await Promise.all(workers.map(({ ready }) => ready));
   const started = performance.now();
   for (const worker of workers) worker.signal(signal);

@@ -38,14 +38,15 @@ async function measure({ what, file, shape }: Subject) {
   });
   const name = session.inputNames[0] ?? '';
   const values = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i));
-  const worker = new LoneWorker({
+  const config = {
     backend: 'onnx',
     path,
     device: 'cpu',
     max_batch_size: 1,
     intra_op_threads: 1,
     inter_op_threads: 1,
-  });
+  };
+  const worker = new LoneWorker(config, process.env);
   try {
     await worker.ready;
     const input: Tensor = { name, datatype: 'FP32', shape, data: new Uint8Array(values.buffer) };

@@ -312,7 +312,10 @@ test('logs of all units in the order of time, of one unit, and the latest only',
     join(dir.logsDir, 'daemon.log'),
     `${JSON.stringify({ level: 'info', message: 'starting', timestamp: time(1) })}\n${JSON.stringify({ level: 'warn', message: 'late', timestamp: time(4) })}\n`,
   );
-  writeFileSync(join(dir.logsDir, 'ocr~0.out.log'), `${time(2)} loading\n${time(3)} \u001b[31mred\u001b[0m\n`);
+  writeFileSync(
+    join(dir.logsDir, 'ocr~0.out.log'),
+    `${time(2)} loading\n${time(3)} \u001b[31mred\u001b[0m\n`,
+  );
   const all = await supervisor(root, 'logs');
   assert.deepEqual(all, {
     code: 0,

@@ -1,4 +1,5 @@
 /** The daemon's entry: receives what to run, runs it, and stops it on every way out. */
+import { loadLibc } from '../process/libc.js';
 import { linkToGuardian, NotAChildError, receiveStart, type GuardianLink } from './guardian-link.js';
 import { ExperimentRun } from './experiment-run.js';
 import type { DaemonStart } from './messages.js';
@@ -16,7 +17,9 @@ async function main(): Promise<void> {
   process.stdout.on('error', () => undefined);
   let start: DaemonStart;
   try {
-    start = await receiveStart();
+    const received = receiveStart();
+    warmUp();
+    start = await received;
   } catch (error) {
     if (error instanceof NotAChildError) process.stderr.write(`supervisor: ${error.message}\n`);
     process.exitCode = 1;
@@ -28,6 +31,15 @@ async function main(): Promise<void> {
   process.exitCode = await runToTheEnd(start, link, stop);
   await link.close();
   unwireSignals();
+}
+
+/** Uses the time until the start message, in which the experiment's file is being read, for what every run needs. */
+function warmUp(): void {
+  try {
+    loadLibc();
+  } catch {
+    // The step that needs it fails for the same reason, and says so.
+  }
 }
 
 /** There is no way out of here that skips the stop. Returns the exit code. */

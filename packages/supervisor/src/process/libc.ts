@@ -13,6 +13,7 @@ const PR_SET_CHILD_SUBREAPER = 36;
 /** System call numbers above 423 are the same on every architecture. */
 const SYS_PIDFD_SEND_SIGNAL = 424;
 const SYS_PIDFD_OPEN = 434;
+const PIDFD_SIGNAL_PROCESS_GROUP = 4;
 const WNOHANG = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
@@ -57,6 +58,11 @@ function libc(): Libc {
   }
 }
 
+/** Loads now what the first call would load. Throws where it is not to be had here, as that call would. */
+export function loadLibc(): void {
+  libc();
+}
+
 /** Makes this process the one that orphans among its descendants are re-parented to. Preserved over exec. */
 export function becomeSubreaper(): boolean {
   return onLinux && libc().prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) === 0;
@@ -76,6 +82,16 @@ export function openPidfd(pid: number): number | 'gone' | 'refused' {
 /** False when the process is gone (or is not ours to signal). */
 export function signalPidfd(fd: number, signal: NodeJS.Signals): boolean {
   return libc().syscall(SYS_PIDFD_SEND_SIGNAL, fd, constants.signals[signal], 0, 0) === 0;
+}
+
+/**
+ * Signals the whole group that this process leads, or led: the descriptor keeps meaning that group after its leader has
+ * been reaped and the pid is another's. At one moment, so that no fork can slip through. False where nobody is left in
+ * it, and before Linux 6.9.
+ */
+export function signalPidfdGroup(fd: number, signal: NodeJS.Signals): boolean {
+  const number = constants.signals[signal];
+  return libc().syscall(SYS_PIDFD_SEND_SIGNAL, fd, number, 0, PIDFD_SIGNAL_PROCESS_GROUP) === 0;
 }
 
 export interface WaitStatus {

@@ -1,4 +1,6 @@
 /** Which processes belong to an experiment, from one reading of the process table. */
+import { statSync } from 'node:fs';
+import { basename } from 'node:path';
 import { identity, identityKey, type ProcessIdentity } from './identity.js';
 import { onLinux } from './libc.js';
 import {
@@ -20,6 +22,8 @@ export interface ObservedProcess {
   /** ISO 8601. */
   startTime: string;
   command: string;
+  /** It has executed no program of its own (yet): a signal may be taken by a handler of its parent's. */
+  forked: boolean;
   /** Unit it belongs to; null when that could not be told. */
   unit: string | null;
   foundBy: ProcessOutcome['foundBy'];
@@ -68,7 +72,7 @@ export interface SearchOptions {
  */
 export function findProcesses({ units, adopting, cookie }: SearchOptions): ObservedProcess[] {
   const table = processTable();
-  if (adopting) addLatecomers(table);
+  const unsettled = adopting ? addLatecomers(table) : undefined;
   const known = [...units];
   const leaders = new Map(known.map((unit) => [unit.leader.pid, unit]));
   const children = childrenByParent(table);
@@ -76,11 +80,11 @@ export function findProcesses({ units, adopting, cookie }: SearchOptions): Obser
   const spared = ancestors(table, process.pid);
 
   const add = (stat: ProcStat, unit: string | null, foundBy: ProcessOutcome['foundBy']) => {
-    if (hasEnded(stat) || spared.has(stat.pid) || found.has(stat.pid)) return;
+    if ((hasEnded(stat) && stat !== unsettled) || spared.has(stat.pid) || found.has(stat.pid)) return;
     const id = identity(stat.pid, stat.startTicks);
     const command = onLinux ? (readCommand(stat.pid) ?? `[${stat.name}]`) : stat.name;
     const startTime = startTimeOf(stat.startTicks);
-    found.set(stat.pid, { identity: id, startTime, command, unit, foundBy });
+    found.set(stat.pid, { identity: id, startTime, command, forked: stat.forked, unit, foundBy });
   };
   const addTree = (stat: ProcStat, unit: string | null, foundBy: ProcessOutcome['foundBy']) => {
     const walk = [{ stat, by: foundBy }];
@@ -108,7 +112,8 @@ export function findProcesses({ units, adopting, cookie }: SearchOptions): Obser
     for (const child of children.get(process.pid) ?? []) {
       // Units have sessions of their own, which nothing can leave for ours: one of ours was spawned by a library here.
       if (found.has(child.pid) || leads(child, leaders) || child.session === session) continue;
-      addTree(child, readEnvironment(child.pid)?.get(COOKIE.unit) ?? null, 'adopted');
+      const unit = readEnvironment(child.pid)?.get(COOKIE.unit) ?? holderOfPipes(child, known)?.id ?? null;
+      addTree(child, unit, 'adopted');
     }
   }
   if (cookie !== undefined && onLinux) {
@@ -122,24 +127,28 @@ export function findProcesses({ units, adopting, cookie }: SearchOptions): Obser
   return [...found.values()];
 }
 
-/** Enough for any chain that a machine can run; each pass costs a few file reads. */
-const LONGEST_CHASE = 1000;
+/** Long enough for any chain that forks every few milliseconds; the event loop stands still meanwhile. */
+const LONGEST_CHASE_MS = 20;
 
 /**
  * The table is read over milliseconds, in which a process can fork a successor and exit: neither is in the table then.
  * But orphans come to us, and the kernel shows our own children at one moment. An ended child's own children are on
  * that list by the time it is seen to have ended; so the list is complete once it was read after the last such sight.
+ * Where they come and go too fast for that, the one that ended last is returned: it stands for its successors, so that
+ * what has not been proven empty is not taken for empty.
  */
-function addLatecomers(table: Map<number, ProcStat>): void {
-  for (let pass = 0; pass < LONGEST_CHASE; pass++) {
-    let complete = true;
+function addLatecomers(table: Map<number, ProcStat>): ProcStat | undefined {
+  const giveUpAt = performance.now() + LONGEST_CHASE_MS;
+  for (;;) {
+    let last: ProcStat | undefined;
     for (const pid of childrenOfMainThread()) {
       if (table.has(pid)) continue;
       const stat = readStat(pid);
-      if (stat) table.set(pid, stat);
-      if (!stat || hasEnded(stat)) complete = false;
+      if (!stat) continue;
+      table.set(pid, stat);
+      if (hasEnded(stat)) last = stat;
     }
-    if (complete) return;
+    if (!last || performance.now() > giveUpAt) return last;
   }
 }
 
@@ -176,17 +185,36 @@ function ownerByMarks(
   units: KnownUnit[],
 ): { unit: string | null } | undefined {
   const environment = readEnvironment(stat.pid);
-  if (environment?.get(COOKIE.state) === cookie.state) {
+  if (environment && isSameFolder(environment.get(COOKIE.state), cookie.state)) {
     if (cookie.run !== undefined && environment.get(COOKIE.run) !== cookie.run) return undefined;
     return { unit: environment.get(COOKIE.unit) ?? null };
   }
+  const unit = holderOfPipes(stat, units);
+  return unit && { unit: unit.id };
+}
+
+/** Also where one of the two paths leads through a symbolic link that the other does not. */
+function isSameFolder(marked: string | undefined, state: string): boolean {
+  if (marked === undefined || marked === state) return marked === state;
+  // Whatever a stranger has in its environment is not looked up.
+  if (basename(marked) !== basename(state)) return false;
+  try {
+    const [a, b] = [statSync(marked), statSync(state)];
+    return a.dev === b.dev && a.ino === b.ino;
+  } catch {
+    // Not there, or nothing that we may look at: then it is not ours either.
+    return false;
+  }
+}
+
+/** The unit whose leader's pipes this process holds: it can only have them from there. */
+function holderOfPipes(stat: ProcStat, units: KnownUnit[]): KnownUnit | undefined {
   if (!units.some(({ pipes }) => pipes && pipes.length > 0)) return undefined;
   const held = readPipes(stat.pid);
-  const unit = units.find(
+  return units.find(
     ({ pipes, leader }) =>
       Number(stat.startTicks) >= Number(leader.startTicks) && held.some((pipe) => pipes?.includes(pipe)),
   );
-  return unit && { unit: unit.id };
 }
 
 /** What leaves its unit's session and is orphaned later is still known by having been seen in it. */

@@ -8,11 +8,15 @@ export interface ProcStat {
   pgid: number;
   session: number;
   threads: number;
+  /** It has executed no program of its own since it was forked: it runs its parent's, with its parent's signal handlers. */
+  forked: boolean;
   /** Field 22: clock ticks after boot. Unchanged over exec; differs for a recycled pid. */
   startTicks: string;
   name: string;
 }
 
+/** Of the flags in `/proc/*\/stat`: forked, but has not executed anything. */
+const PF_FORKNOEXEC = 0x40;
 /** Ticks per second of `/proc/*\/stat`: 100 on every Linux that Node runs on. */
 const CLOCK_TICKS = 100;
 
@@ -29,6 +33,7 @@ export function readStat(pid: number): ProcStat | undefined {
     ppid: Number(fields[1]),
     pgid: Number(fields[2]),
     session: Number(fields[3]),
+    forked: (Number(fields[6]) & PF_FORKNOEXEC) !== 0,
     threads: Number(fields[17]),
     startTicks: fields[19] ?? '0',
   };

@@ -22,6 +22,7 @@ test('a table from macOS', () => {
     session: 412,
     state: 'Ss',
     threads: 1,
+    forked: false,
     startTicks: 'Mon Nov  2 12:03:04 2026',
     name: '/usr/libexec/some daemon --with  spaces',
     command: '/usr/libexec/some daemon --with  spaces',

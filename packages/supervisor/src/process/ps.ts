@@ -29,6 +29,8 @@ export function parsePs(text: string): Map<number, PsEntry> {
       session: Number(pgid),
       state: state ?? '?',
       threads: 1,
+      // Not shown.
+      forked: false,
       startTicks: started ?? '',
       name: command ?? '',
       command: command ?? '',

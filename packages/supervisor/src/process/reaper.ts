@@ -5,6 +5,7 @@
  * `waitpid(-1)` would steal Node's own children, whose `exit` event would then never fire.
  */
 import type { ChildProcess } from 'node:child_process';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { identityKey } from './identity.js';
 import { becomeSubreaper, reapChild, type WaitStatus } from './libc.js';
 import { childrenOfMainThread, hasEnded, readStat } from './proc.js';
@@ -12,17 +13,25 @@ import { childrenOfMainThread, hasEnded, readStat } from './proc.js';
 /** Ends remembered; far more than one stop reports. */
 const REMEMBERED_EXITS = 4096;
 
+/** Node announces every child process that anybody in this thread makes, libraries included, before it is spawned. */
+const SPAWN_CHANNEL = 'child_process';
+
 /**
- * Turns of the event loop that a dead child must have been seen in before it is taken for an adopted one. Libraries
- * spawn too (pidusage asks `getconf`), and libuv reaps what it spawned within one turn of the signal.
+ * Turns of the event loop that a dead child must have been seen in before it is taken for an adopted one, for children
+ * that were spawned before we listened: libuv mostly reaps within one turn of the signal.
  */
 const TURNS_BEFORE_REAPING = 2;
 /** After so many turns a dead child that cannot be reaped (somebody traces it) waits for the next look. */
 const TURNS_BEFORE_RESTING = 20;
 
 export class Reaper {
-  /** Pids that Node spawned and has not reaped yet. */
-  readonly #ofNode = new Set<number>();
+  /** Children that Node is going to reap. */
+  readonly #ofNode = new Set<ChildProcess>();
+  readonly #onSpawn = (message: unknown): void => {
+    const { process: child } = message as { process: ChildProcess };
+    this.#ofNode.add(child);
+    child.once('exit', () => this.#ofNode.delete(child));
+  };
   /** Dead children that nobody has reaped, and in how many turns they were seen. */
   #suspects = new Map<string, number>();
   #pass: NodeJS.Immediate | undefined;
@@ -36,6 +45,7 @@ export class Reaper {
   adopt(): boolean {
     if (!this.#adopts && becomeSubreaper()) {
       this.#adopts = true;
+      subscribe(SPAWN_CHANNEL, this.#onSpawn);
       process.on('SIGCHLD', this.#onChild);
     }
     return this.#adopts;
@@ -50,9 +60,9 @@ export class Reaper {
   own(child: ChildProcess, key: string): void {
     const { pid } = child;
     if (pid === undefined) return;
-    this.#ofNode.add(pid);
+    this.#ofNode.add(child);
     child.once('exit', (code, signal) => {
-      this.#ofNode.delete(pid);
+      this.#ofNode.delete(child);
       this.#remember(key, { code, signal });
       this.#childEnded();
     });
@@ -93,7 +103,7 @@ export class Reaper {
     const suspects = new Map<string, number>();
     let again = false;
     try {
-      for (const [pid, key] of deadChildren(this.#ofNode)) {
+      for (const [pid, key] of deadChildren(this.#pidsOfNode())) {
         const turns = this.#suspects.get(key) ?? 0;
         const status = turns >= TURNS_BEFORE_REAPING ? reapChild(pid) : undefined;
         if (status) {
@@ -111,11 +121,22 @@ export class Reaper {
     if (again) this.reap();
   }
 
+  #pidsOfNode(): Set<number> {
+    const pids = new Set<number>();
+    for (const child of this.#ofNode) {
+      // Spawning is done in the turn of the announcement: one without a pid by now never came to be.
+      if (child.pid === undefined) this.#ofNode.delete(child);
+      else pids.add(child.pid);
+    }
+    return pids;
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     clearImmediate(this.#pass);
     this.#pass = undefined;
+    unsubscribe(SPAWN_CHANNEL, this.#onSpawn);
     process.off('SIGCHLD', this.#onChild);
   }
 

@@ -1,7 +1,8 @@
 /** What a run that was killed together with its guardian leaves, at each step it may have come to. */
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test, type TestContext } from 'node:test';
@@ -131,10 +132,11 @@ test(
   { skip },
   async (t) => {
     const dir = await newDir();
-    const script = `setsid env -i sleep 1000.$1 & sleep 1001.$1 & read line`;
-    const { token, id, pipes, child } = await orphan(t, { dir, script, marked: false, size: 2 });
+    const script = `setsid env -i sleep 1000.$1 & sleep 1001.$1 & exec sleep 1002.$1`;
+    const { token, id, pipes, child } = await orphan(t, { dir, script, marked: false, size: 3 });
     await writeRecord(dir, record(id, { pipes }));
-    if (child.exitCode === null) await new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGKILL');
+    await once(child, 'exit');
     assert.equal(alive(token).length, 2);
     const { receipt } = await reconcile(dir);
     assert.deepEqual(alive(token), []);
@@ -182,6 +184,26 @@ test(
     for (const { token } of others) assert.equal(alive(token).length, 1);
   },
 );
+
+test('the cookie names the folder by a path through a symbolic link', { skip }, async (t) => {
+  const link = join(root, `link-${names++}`);
+  symlinkSync(root, link);
+  const dir = await newDir();
+  const marked = await orphan(t, { dir: StateDir.at(link, dir.name) });
+  const loop = join(root, `loop-${names++}`);
+  symlinkSync(loop, loop);
+  const others = [
+    await orphan(t, { dir: StateDir.at(join(root, 'removed'), dir.name) }),
+    await orphan(t, { dir: StateDir.at(loop, dir.name) }),
+  ];
+  const { receipt } = await reconcile(dir);
+  assert.deepEqual(alive(marked.token), []);
+  assert.deepEqual(
+    receipt?.processes.map(({ pid, foundBy }) => ({ pid, foundBy })),
+    [{ pid: marked.id.pid, foundBy: 'cookie' }],
+  );
+  for (const { token } of others) assert.equal(alive(token).length, 1);
+});
 
 test('junk of every kind goes, and means nobody', { skip }, async () => {
   const dir = await newDir();

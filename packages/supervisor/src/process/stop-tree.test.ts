@@ -28,7 +28,7 @@ async function deaf(
 }
 
 function observe(identity: ProcessIdentity): ObservedProcess {
-  return { identity, startTime: '', command: 'deaf', unit: 'u/0', foundBy: 'leader' };
+  return { identity, startTime: '', command: 'deaf', forked: false, unit: 'u/0', foundBy: 'leader' };
 }
 
 const living = (processes: ObservedProcess[]) => () =>
@@ -84,6 +84,42 @@ test('the end of a child wakes it, and what appears during the stop is stopped t
   assert.equal(report.processes.length, 2);
   for (const { signals } of report.processes) assert.deepEqual(signals, ['SIGTERM']);
 });
+
+test('what was signalled between its fork and its exec is signalled again', { skip }, async (t) => {
+  const { observed, said } = await deaf(t);
+  let searches = 0;
+  const find = () => living([{ ...observed, forked: ++searches < 3 }])();
+  const report = await stopTree({ find, graceMs: 300 });
+  assert.deepEqual(report.processes[0]?.signals, ['SIGTERM', 'SIGKILL']);
+  assert.equal(
+    said()
+      .split('\n')
+      .filter((line) => line === 'SIGTERM').length,
+    2,
+  );
+});
+
+test(
+  'a group is killed after each search that finds somebody, and not during the grace',
+  { skip },
+  async (t) => {
+    const { observed } = await deaf(t);
+    const sent: string[] = [];
+    const find = () => {
+      const found = living([observed])();
+      sent.push(found.length > 0 ? 'found' : 'empty');
+      return found;
+    };
+    await stopTree({ find, graceMs: 100, killGroup: () => sent.push('group') });
+    assert.equal(sent.at(-1), 'empty');
+    const first = sent.indexOf('group');
+    assert.ok(first > 1, sent.join());
+    assert.deepEqual(
+      sent.slice(first).filter((_, i) => i % 2 === 0),
+      sent.slice(first).filter((what) => what === 'group'),
+    );
+  },
+);
 
 test('one that cannot be ended is a survivor, and is named', { timeout: 60_000 }, async () => {
   const nobody = observe({ ...(identify(process.pid) as ProcessIdentity), bootId: 'another' });

@@ -16,6 +16,8 @@ export interface StopTreeOptions {
   force?: AbortSignal | undefined;
   /** First signal. */
   signal?: NodeJS.Signals | undefined;
+  /** Sends SIGKILL to what can be reached without a search, besides what each search finds. */
+  killGroup?: () => void;
   /** Resolves when a child ended, so that nobody waits for the next look. */
   childEnded?: (signal: AbortSignal) => Promise<void>;
   /** Resolves when the ends that have been seen are known to `exitOf`. */
@@ -38,9 +40,9 @@ export async function stopTree(o: StopTreeOptions): Promise<StopReport> {
   const began = performance.now();
   const record = new Record();
   const signal = o.signal ?? 'SIGTERM';
-  const termBy = began + o.graceMs;
-  const giveUpBy = () => Math.max(performance.now(), termBy) + KILL_LIMIT_MS;
-  let members = await search(o, giveUpBy());
+  let members = await search(o, began + o.graceMs + KILL_LIMIT_MS);
+  // From here on: a first search that took long must not use up the grace.
+  const termBy = performance.now() + o.graceMs;
   record.alive(members);
   let look = FIRST_LOOK_MS;
   while (members.length > 0 && performance.now() < termBy && !o.force?.aborted) {
@@ -53,7 +55,7 @@ export async function stopTree(o: StopTreeOptions): Promise<StopReport> {
     }
     look = news ? Math.min(look, BUSY_LOOK_MS) : Math.min(look * 2, LONGEST_LOOK_MS);
     await pause(Math.min(look, termBy - performance.now()), o);
-    members = await search(o, giveUpBy());
+    members = await search(o, termBy + KILL_LIMIT_MS);
     record.alive(members);
   }
 
@@ -65,6 +67,8 @@ export async function stopTree(o: StopTreeOptions): Promise<StopReport> {
       news ||= !record.wasSignalled(member, 'SIGKILL');
       if (sendSignal(member.identity, 'SIGKILL') === 'sent') record.sent(member, 'SIGKILL');
     }
+    // After them, so that each is known to have been sent it: for what was forked since the search.
+    o.killGroup?.();
     // At once where new ones keep coming: a chain that forks its successor and exits is caught between two forks.
     look = news ? 0 : Math.min(look + 1, LONGEST_LOOK_MS);
     await pause(look, o);
@@ -93,14 +97,11 @@ interface Entry {
   signals: string[];
   firstAt: number;
   lastSeenAt: number;
-  /** Not there when the stop began. */
-  late: boolean;
 }
 
 /** Everybody who was seen, what each was sent, and when each was last seen alive. */
 class Record {
   readonly #entries = new Map<string, Entry>();
-  #looks = 0;
 
   wasSignalled({ identity }: ObservedProcess, signal?: string): boolean {
     const signals = this.#entries.get(identityKey(identity))?.signals ?? [];
@@ -108,12 +109,11 @@ class Record {
   }
 
   /**
-   * True for one that was forked during the stop and has become another program since it was signalled: between a fork
-   * and an exec a signal is taken by a handler of the parent's, and nobody ever hears of it.
+   * True for one that has executed a program of its own since it was signalled: between a fork and an exec a signal is
+   * taken by a handler of the parent's, and nobody ever hears of it.
    */
-  lostSignal({ identity, command }: ObservedProcess): boolean {
-    const entry = this.#entries.get(identityKey(identity));
-    return entry !== undefined && entry.late && entry.process.command !== command;
+  lostSignal({ identity, forked }: ObservedProcess): boolean {
+    return !forked && this.#entries.get(identityKey(identity))?.process.forked === true;
   }
 
   sent(process: ObservedProcess, signal: string): void {
@@ -125,12 +125,11 @@ class Record {
 
   alive(members: ObservedProcess[]): void {
     const now = performance.now();
-    const late = this.#looks++ > 0;
     for (const process of members) {
       const key = identityKey(process.identity);
       const entry = this.#entries.get(key);
       if (entry) entry.lastSeenAt = now;
-      else this.#entries.set(key, { process, signals: [], firstAt: now, lastSeenAt: now, late });
+      else this.#entries.set(key, { process, signals: [], firstAt: now, lastSeenAt: now });
     }
   }
 

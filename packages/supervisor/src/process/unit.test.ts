@@ -1,6 +1,6 @@
 /** Real process trees of every kind that a unit can grow, stopped and proven empty. */
 import assert from 'node:assert/strict';
-import { exec, spawn } from 'node:child_process';
+import { exec, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -159,6 +159,22 @@ test('an escaped process that cleared its environment is ended by the sweep', { 
   assert.deepEqual(shell.exit, { code: null, signal: 'SIGKILL' }, 'we were its parent by then');
 });
 
+test(
+  'an escaped process that cleared its environment but holds its pipes is ended with its unit',
+  { skip },
+  async (t) => {
+    const token = newToken();
+    const unit = await start(t, token, `(setsid env -i sleep 1000.$1 &); exec sleep 1001.$1`);
+    await until('it was orphaned', () =>
+      alive(token).some(({ ppid, command }) => ppid === process.pid && command.startsWith('sleep 1000')),
+    );
+    const report = await unit.stop({ graceMs: LONG_GRACE_MS });
+    assert.deepEqual(alive(token), []);
+    const escaped = report.processes.find(({ command }) => command.startsWith('sleep 1000'));
+    assert.deepEqual([escaped?.unit, escaped?.signals], [unit.id, ['SIGTERM']]);
+  },
+);
+
 test('a leader that exits leaves a child that holds its stdout', { skip }, async (t) => {
   const token = newToken();
   const unit = await start(t, token, `trap '' TERM; sleep 1000.$1 & exit 7`);
@@ -211,6 +227,26 @@ for (const [what, again] of [
     );
   });
 }
+
+test('a chain in one group that forks without a pause', { skip }, async (t) => {
+  if (spawnSync('python3', ['-c', '']).status !== 0) return t.skip('needs python3');
+  const token = newToken();
+  // It ends by itself if nobody catches it.
+  const chain = `import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+end = time.monotonic() + 30
+while time.monotonic() < end:
+    if os.fork(): os._exit(0)`;
+  const unit = await start(t, token, '', { command: ['python3', '-c', chain, token] });
+  await unit.exited;
+  const { survivors } = await unit.stop({ graceMs: 20 });
+  assert.deepEqual(survivors, []);
+  for (let look = 0; look < 20; look++) {
+    assert.deepEqual(alive(token), []);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await until('all are reaped', () => zombies().length === 0);
+});
 
 test('hundreds of processes in one tree', { skip }, async (t) => {
   const token = newToken();

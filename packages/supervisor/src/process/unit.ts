@@ -1,5 +1,6 @@
 /** One supervised process and its whole tree, from spawn to proven empty. */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { closeSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import kill from 'tree-kill';
 import { removeRecord, writeRecord, type UnitRecord } from '../state/records.js';
@@ -7,7 +8,7 @@ import { findExecutable, SpawnError } from './executable.js';
 import { identify, identityKey, isRunning, type ProcessIdentity } from './identity.js';
 import type { Keeper } from './keeper.js';
 import { childEnvironment, launchPlan } from './launch.js';
-import { onLinux } from './libc.js';
+import { onLinux, openPidfd, signalPidfdGroup } from './libc.js';
 import type { ObservedProcess } from './observe.js';
 import { readPipes, startTimeOf } from './proc.js';
 import type { ProcessOutcome, StopReport } from './receipt.js';
@@ -46,6 +47,8 @@ export class Unit {
   readonly exited: Promise<{ code: number | null; signal: string | null }>;
   readonly #spec: UnitSpec;
   readonly #pipes: string[];
+  /** A pidfd of the leader, which goes on meaning its process group when the leader has ended; null where there is none. */
+  #group: number | null;
   readonly #force = new AbortController();
   readonly #keeper: Keeper;
   #stopping: Promise<StopReport> | null = null;
@@ -59,6 +62,8 @@ export class Unit {
     this.stderr = child.stderr as Readable;
     this.#spec = spec;
     this.#pipes = onLinux ? readPipes(identity.pid) : [];
+    const group = onLinux ? openPidfd(identity.pid) : 'refused';
+    this.#group = typeof group === 'number' ? group : null;
     this.#keeper = keeper;
     this.exited = new Promise((resolve) => {
       // `exit`, not `close`: a child that holds our pipes open must not hide the leader's end.
@@ -174,10 +179,15 @@ export class Unit {
       graceMs: o.graceMs,
       force: this.#force.signal,
       signal: o.signal,
+      killGroup: () => {
+        if (this.#group !== null) signalPidfdGroup(this.#group, 'SIGKILL');
+      },
       childEnded: (signal) => this.#keeper.reaper.childEnded(signal),
       reaped: () => this.#keeper.reaper.reaped(),
       exitOf: (key) => this.#keeper.reaper.exitOf(key),
     });
+    if (this.#group !== null) closeSync(this.#group);
+    this.#group = null;
     // Node learns of the end a moment after /proc shows it.
     if (report.survivors.length === 0) await this.exited;
     for (const outcome of report.processes)

@@ -9,6 +9,7 @@ import { EXIT } from '../commands/command-error.js';
 import type { DaemonMessage, Endpoints } from '../daemon/messages.js';
 import { startGuardian } from '../guardian/guardian.js';
 import { StateDir } from '../state/directory.js';
+import { makeFolder } from '../state/make-folder.js';
 import { formatReceipt } from '../terminal/receipt.js';
 import { prepareStart, type StartArguments } from './prepare.js';
 import { stopOnSignals } from './signals.js';
@@ -71,6 +72,7 @@ export async function runExperiment(
   const folder = resolve(argv.out ?? join('results', `${experiment.name}-${timestamp(new Date())}`));
   if (results) {
     try {
+      await makeFolder(folder, 0o755);
       await writeResults(folder, results);
     } catch (error) {
       loadError ??= error as Error;

@@ -1,8 +1,9 @@
 /** Where one experiment keeps its state: `<root>/<name>/`, for this user only. */
 import { accessSync, closeSync, constants, openSync, readdirSync, statSync } from 'node:fs';
-import { chmod, mkdir } from 'node:fs/promises';
+import { chmod } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { makeFolder } from './make-folder.js';
 import { lockFile, unlockFile } from '../process/libc.js';
 
 /** The state directory cannot be used; the message says why and how to mend it. */
@@ -74,7 +75,7 @@ export class StateDir {
   async ensure(): Promise<void> {
     try {
       for (const folder of [this.path, this.recordsDir, this.logsDir, dirname(this.receiptFile)]) {
-        await mkdir(folder, { recursive: true, mode: 0o700 });
+        await makeFolder(folder, 0o700);
       }
       const { uid, mode } = statSync(this.path);
       const user = process.getuid?.();
@@ -153,6 +154,7 @@ export function asStateDirError(error: unknown, path: string): StateDirError {
   const reasons: Record<string, string> = {
     EACCES: 'this user may not use it; choose another with --state-dir or mend its permissions',
     EPERM: 'this user may not use it; choose another with --state-dir or mend its permissions',
+    ENOENT: 'its file system takes no new folders; choose another with --state-dir',
     ENOTDIR: 'a part of the path is not a folder; choose another with --state-dir',
     EEXIST: 'something that is not a folder is in the way; remove it or choose another with --state-dir',
     ENOSPC: 'no space left on its device; free some or choose another with --state-dir',

@@ -25,7 +25,8 @@ export async function checkLeftovers({ topic, json, stateDir }: CheckArguments):
     ...(asked('gpu') ? await checkGpu(scene) : []),
   ];
   const wrong = findings.filter((finding) => finding.wrong);
-  if (json) process.stdout.write(`${JSON.stringify({ clean: wrong.length === 0, cleaned, findings }, null, 2)}\n`);
+  if (json)
+    process.stdout.write(`${JSON.stringify({ clean: wrong.length === 0, cleaned, findings }, null, 2)}\n`);
   else print(cleaned, findings, wrong.length);
   return wrong.length === 0 ? EXIT.CLEAN : EXIT.ERROR;
 }

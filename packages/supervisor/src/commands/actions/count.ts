@@ -1,7 +1,8 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { growth, takeCounts, type Counts } from '../../audit/counts.js';
 import { formatBytes } from '../../terminal/quantity.js';
+import { makeFolder } from '../../state/make-folder.js';
 import { CommandError, EXIT } from '../command-error.js';
 import { knownExperiments, stateRoot } from './experiments.js';
 
@@ -17,7 +18,7 @@ export async function countProcesses({ moment, json, stateDir }: CountArguments)
   const file = join(root, 'count-before.json');
   const counts = await takeCounts(root, knownExperiments(root));
   if (moment === 'before') {
-    await mkdir(root, { recursive: true, mode: 0o700 });
+    await makeFolder(root, 0o700);
     await writeFile(file, `${JSON.stringify(counts)}\n`, { mode: 0o600 });
     process.stdout.write(json ? `${JSON.stringify(counts, null, 2)}\n` : describe(counts));
     return EXIT.CLEAN;
