@@ -176,7 +176,7 @@ function resolveShape(
     const example = open.map((size) => (size === -1 ? 32 : size)).join(', ');
     throw new BenchError(
       'OPEN_DIMENSIONS',
-      `${declared} leaves sizes open; choose them: inputs: { dims: { ${input.name}: [${example}] } }`,
+      `${declared} leaves sizes open; choose them: experiment.inputs: { dims: { ${input.name}: [${example}] } }`,
     );
   }
   return batched ? [batchSize, ...given] : [...given];

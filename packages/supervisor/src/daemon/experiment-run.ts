@@ -58,6 +58,7 @@ export class ExperimentRun {
       filename: join(this.#dir.logsDir, 'daemon.log'),
       toStderr: this.#start.logToStderr === 'always',
     });
+    this.#link.onShowLog(() => this.#log?.showOnStderr());
     const { server } = this.#experiment;
     if (server) this.#listener = await bindListener(server.host, server.grpc_port);
     this.#keeper = await this.#openKeeper();
@@ -76,7 +77,6 @@ export class ExperimentRun {
     const durationMs = Date.now() - this.#startedAt.getTime();
     this.log('info', 'ready', { durationMs, listening: this.#endpoints() });
     this.#link.send({ type: 'ready', endpoints: this.#endpoints(), durationMs });
-    if (this.#start.logToStderr === 'once-ready') this.#log.showOnStderr();
   }
 
   /** Resolves when every unit has ended for good. True where one of them failed. */
@@ -198,7 +198,7 @@ export class ExperimentRun {
     const each = units.map(async ({ supervised, ready }) => {
       await Promise.race([ready, supervised.start()]);
       const { state } = supervised;
-      if (state.kind === 'failed') throw new StartFailure('UNIT_FAILED', `${supervised.id} ${state.reason}`);
+      if (state.kind === 'failed') throw new StartFailure('UNIT_FAILED', `${supervised.id}: ${state.reason}`);
     });
     await Promise.race([Promise.all(each), aborted(this.#stop.requested)]);
   }

@@ -5,6 +5,7 @@ import { ParentChannel } from './parent-channel.js';
 export interface GuardianLink {
   send(message: DaemonMessage): void;
   onStop(handler: (reason: string, force: boolean) => void): void;
+  onShowLog(handler: () => void): void;
   /** Delivers what was sent; after this nothing of the channel keeps the process alive. */
   close(): Promise<void>;
 }
@@ -34,12 +35,14 @@ export function receiveStart(): Promise<DaemonStart> {
 
 export function linkToGuardian(): GuardianLink {
   const channel = new ParentChannel();
+  let showLog = () => {};
   const handlers: ((reason: string, force: boolean) => void)[] = [];
   const stop = (reason: string, force: boolean) => {
     for (const handler of handlers) handler(reason, force);
   };
   const onMessage = (message: GuardianMessage) => {
     if (message.type === 'stop') stop(message.reason, message.force);
+    if (message.type === 'show-log') showLog();
   };
   const onGone = () => stop('the guardian died', false);
   process.on('message', onMessage);
@@ -50,6 +53,7 @@ export function linkToGuardian(): GuardianLink {
       handlers.push(handler);
       if (!process.connected) onGone();
     },
+    onShowLog: (handler) => (showLog = handler),
     close: async () => {
       process.off('message', onMessage);
       process.off('disconnect', onGone);

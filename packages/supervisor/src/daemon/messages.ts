@@ -22,12 +22,15 @@ export interface DaemonStart {
   runId: string;
   /** True when nobody is attached to a terminal: SIGHUP is then kept for reload. */
   detached: boolean;
-  /** Whether the daemon's log lines also go to stderr: on a terminal only after the live progress has ended. */
-  logToStderr: 'never' | 'always' | 'once-ready';
+  /** Whether the daemon's log lines also go to stderr: on a terminal only when told so, after the live progress has ended. */
+  logToStderr: 'never' | 'always' | 'when-told';
 }
 
 export type GuardianMessage =
-  { type: 'start'; start: DaemonStart } | { type: 'stop'; reason: string; force: boolean };
+  | { type: 'start'; start: DaemonStart }
+  | { type: 'stop'; reason: string; force: boolean }
+  /** The terminal is free: log lines may go to it from now on. */
+  | { type: 'show-log' };
 
 /** Where clients reach the experiment. Ports are the real ones, also where 0 was asked for. */
 export interface Endpoints {

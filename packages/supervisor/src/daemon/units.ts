@@ -159,7 +159,10 @@ function manage(context: UnitContext, parts: UnitParts): ManagedUnit {
     }),
     graceMs: supervision.grace_s * 1000,
     loadTimeoutMs: supervision.load_timeout_s * 1000,
-    attach: (unit) => parts.attach(unit, log),
+    attach: (unit) => {
+      log.beginRun();
+      return parts.attach(unit, log);
+    },
     onState: (state, previous) => {
       const { kind, ...details } = state;
       const level = kind === 'failed' ? 'error' : kind === 'crashed' ? 'warn' : 'info';
@@ -180,7 +183,7 @@ function manage(context: UnitContext, parts: UnitParts): ManagedUnit {
       const again = reached(['ready', 'failed', 'gone']);
       supervised.restart();
       await again;
-      if (supervised.state.kind === 'failed') throw new Error(`${id} ${supervised.state.reason}`);
+      if (supervised.state.kind === 'failed') throw new Error(`${id}: ${supervised.state.reason}`);
     },
   };
 }

@@ -32,6 +32,8 @@ export interface GuardianOutcome {
 export interface Guardian {
   /** Idempotent; with `force` nothing is waited for any more. */
   stop(reason: string, force: boolean): void;
+  /** Lets the daemon's log lines onto our stderr. */
+  showLog(): void;
   /** Resolves when the daemon is gone and nothing of its tree is left, or what is left is named. Does not reject. */
   done: Promise<GuardianOutcome>;
 }
@@ -51,6 +53,8 @@ export function startGuardian({ start, onMessage, stderr }: GuardianOptions): Gu
   let stopped: Extract<DaemonMessage, { type: 'stopped' }> | undefined;
   let failed: Extract<DaemonMessage, { type: 'failed' }> | undefined;
   let hung: NodeJS.Timeout | undefined;
+  /** The daemon has ended; a wish to stop that comes now has nobody to wait for. */
+  let gone = false;
   const send = (message: GuardianMessage) => {
     // A daemon that has just died is reported by its exit.
     if (child.connected) child.send(message, () => undefined);
@@ -64,18 +68,20 @@ export function startGuardian({ start, onMessage, stderr }: GuardianOptions): Gu
   send({ type: 'start', start });
 
   return {
+    showLog: () => send({ type: 'show-log' }),
     stop: (reason, forced) => {
       if (forced) force.abort();
       send({ type: 'stop', reason, force: forced });
       // One that somebody stopped hears of it only when continued.
       if (daemon) sendSignal(daemon, 'SIGCONT');
       const limitMs = STOP_MARGIN_MS + (forced ? 0 : (drain_s + grace_s) * 1000);
-      if (forced || !hung) {
+      if (!gone && (forced || !hung)) {
         clearTimeout(hung);
         hung = setTimeout(() => daemon && sendSignal(daemon, 'SIGKILL'), limitMs);
       }
     },
     done: ended(child).then(async (end): Promise<GuardianOutcome> => {
+      gone = true;
       clearTimeout(hung);
       try {
         if (stopped) return await proveEmpty(stopped, start, reaper, force.signal);

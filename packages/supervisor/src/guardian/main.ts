@@ -11,6 +11,8 @@ const start = await new Promise<DaemonStart | null>((resolve) => {
     resolve(message.type === 'start' ? message.start : null),
   );
   process.once('disconnect', () => resolve(null));
+  // It may have gone while this module was being loaded, before anybody listened.
+  if (!process.connected) resolve(null);
 });
 if (start) {
   // Without the product's name: whoever kills everything by that name leaves this one to clean up.
@@ -19,6 +21,7 @@ if (start) {
 } else {
   process.exitCode = 1;
   await discardDaemonProcess();
+  if (process.connected) process.disconnect();
 }
 
 async function guard(what: DaemonStart): Promise<void> {

@@ -96,10 +96,11 @@ interface Entry {
   process: ObservedProcess;
   signals: string[];
   firstAt: number;
-  lastSeenAt: number;
+  /** First search that did not find it any more. */
+  endedAt: number | null;
 }
 
-/** Everybody who was seen, what each was sent, and when each was last seen alive. */
+/** Everybody who was seen, what each was sent, and when each was found to be gone. */
 class Record {
   readonly #entries = new Map<string, Entry>();
 
@@ -128,9 +129,11 @@ class Record {
     for (const process of members) {
       const key = identityKey(process.identity);
       const entry = this.#entries.get(key);
-      if (entry) entry.lastSeenAt = now;
-      else this.#entries.set(key, { process, signals: [], firstAt: now, lastSeenAt: now });
+      if (entry) entry.endedAt = null;
+      else this.#entries.set(key, { process, signals: [], firstAt: now, endedAt: null });
     }
+    const living = new Set(members.map(({ identity }) => identityKey(identity)));
+    for (const [key, entry] of this.#entries) if (!living.has(key)) entry.endedAt ??= now;
   }
 
   report(left: ObservedProcess[], durationMs: number, o: StopTreeOptions): StopReport {
@@ -145,7 +148,7 @@ class Record {
         foundBy,
         signals: entry.signals,
         exit: survivors.has(key) ? null : (o.exitOf?.(key) ?? null),
-        durationMs: Math.round(entry.lastSeenAt - entry.firstAt),
+        durationMs: Math.round((entry.endedAt ?? performance.now()) - entry.firstAt),
         outcome: survivors.has(key) ? 'unkillable' : 'ended',
       };
     });

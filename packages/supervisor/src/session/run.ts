@@ -62,7 +62,7 @@ export async function runExperiment(
   }
   // Plain commands alone have no load to drive: the run lasts as long as they do.
   if (endpoints && !endpoints.grpc) await guardian.done;
-  guardian.stop('the run is complete', false);
+  guardian.stop(loadError ? 'the load failed' : 'the run is complete', false);
   const outcome = await guardian.done;
   signals.close();
   reporter.close();

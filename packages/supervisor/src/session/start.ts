@@ -12,7 +12,7 @@ export async function startExperiment(argv: StartArguments & { detach: boolean }
   const onTerminal = process.stdout.isTTY && process.stderr.isTTY;
   const start = prepareStart(argv, {
     detached: argv.detach,
-    logToStderr: argv.detach ? 'never' : onTerminal ? 'once-ready' : 'always',
+    logToStderr: argv.detach ? 'never' : onTerminal ? 'when-told' : 'always',
   });
   return argv.detach ? startDetached(start) : startInForeground(start);
 }
@@ -25,6 +25,7 @@ async function startInForeground(start: DaemonStart): Promise<number> {
     onMessage: (message) => {
       reporter.report(message);
       if (message.type === 'stopping') signals.stopping();
+      if (message.type === 'ready' && start.logToStderr === 'when-told') guardian.showLog();
     },
   });
   const signals = stopOnSignals((reason, force) => guardian.stop(reason, force));

@@ -62,13 +62,20 @@ export class UnitLog {
     });
   }
 
+  /** A new run begins: what the one before said explains nothing about it. */
+  beginRun(): void {
+    this.#last = [];
+  }
+
   write(line: string): void {
     this.#put([line]);
   }
 
   /** A remark of the supervisor's own among the unit's lines. */
   note(text: string): void {
+    const last = this.#last;
     this.#put([`[supervisor] ${text}`]);
+    this.#last = last;
   }
 
   /** The latest lines, oldest first, each shortened to what fits a message. */

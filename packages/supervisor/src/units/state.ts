@@ -12,7 +12,7 @@ export type UnitState =
   | { kind: 'backing-off'; reason: string; untilMs: number; attempt: number }
   | { kind: 'stopping'; pid: number | null }
   /** Ended for good: by itself, or because it was stopped. */
-  | { kind: 'gone'; exitCode: number | null }
+  | { kind: 'gone'; exit: { code: number | null; signal: string | null } | null }
   /** Ended for good with a failure. */
   | { kind: 'failed'; reason: string };
 

@@ -60,6 +60,8 @@ export class Supervised {
   #restarts = 0;
   #lastError: string | null = null;
   #stopReport: StopReport | null = null;
+  /** How the latest run's leader ended. */
+  #leaderExit: Exit | null = null;
 
   constructor(options: SupervisedOptions) {
     this.id = options.spec.id;
@@ -108,7 +110,7 @@ export class Supervised {
     if (this.#running) await this.#running;
     else if (!hasEnded(this.#state)) {
       this.#become({ kind: 'stopping', pid: null });
-      this.#become({ kind: 'gone', exitCode: null });
+      this.#become({ kind: 'gone', exit: this.#leaderExit });
     }
   }
 
@@ -117,13 +119,13 @@ export class Supervised {
       // A stop that arrives between two runs finds no run to end.
       if (this.#stopRequested) {
         this.#become({ kind: 'stopping', pid: null });
-        return this.#become({ kind: 'gone', exitCode: null });
+        return this.#become({ kind: 'gone', exit: this.#leaderExit });
       }
       this.#become({ kind: 'spawning' });
       const end = await this.#runOnce();
       if (this.#stopRequested) {
         if (this.#state.kind !== 'stopping') this.#become({ kind: 'stopping', pid: null });
-        return this.#become({ kind: 'gone', exitCode: end.kind === 'ended' ? end.exit.code : null });
+        return this.#become({ kind: 'gone', exit: this.#leaderExit });
       }
       if (end.kind === 'stopped') this.#restarts++;
       else if (!(await this.#backOff(end))) return;
@@ -138,7 +140,7 @@ export class Supervised {
     const reason = failed ? end.failure.message : 'ended by itself with code 0';
     const decision = this.#o.policy.decide({ failed, permanent }, Date.now());
     if (decision.kind === 'end') {
-      this.#become({ kind: 'gone', exitCode: 0 });
+      this.#become({ kind: 'gone', exit: this.#leaderExit });
       return false;
     }
     if (decision.kind === 'give-up') {
@@ -150,7 +152,7 @@ export class Supervised {
     await elapsed(decision.delayMs, this.#runStop.signal);
     if (this.#stopRequested) {
       this.#become({ kind: 'stopping', pid: null });
-      this.#become({ kind: 'gone', exitCode: null });
+      this.#become({ kind: 'gone', exit: this.#leaderExit });
       return false;
     }
     this.#restarts++;
@@ -186,7 +188,9 @@ export class Supervised {
       else this.#become({ kind: 'ended', exitCode: end.exit.code });
     } finally {
       attachment.detach();
-      this.#stopReport = await unit.stop({ graceMs: this.#o.graceMs, force: this.#force.signal });
+      const report = await unit.stop({ graceMs: this.#o.graceMs, force: this.#force.signal });
+      this.#stopReport = report;
+      this.#leaderExit = report.processes.find(({ pid }) => pid === unit.identity.pid)?.exit ?? null;
       attachment.close();
       this.#unit = null;
     }
@@ -242,7 +246,7 @@ export class Supervised {
 }
 
 /** How long the two signs of a process's end, its exit and the end of its pipes, may lie apart. */
-export const EXIT_FOLLOWS_PIPE_MS = 250;
+export const EXIT_FOLLOWS_PIPE_MS = 1000;
 
 export function describeExit(exit: Exit): string {
   return exit.signal === null ? `code ${exit.code}` : `signal ${exit.signal}`;
