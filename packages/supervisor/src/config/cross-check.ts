@@ -104,7 +104,7 @@ function checkDevices(instance: Values, path: Path, report: Report): void {
 }
 
 /** The supervisor finds its children again by these. */
-const reservedVariables = new Set(['SUPERVISOR_RUN', 'SUPERVISOR_UNIT']);
+const reservedVariables = new Set(['SUPERVISOR_RUN', 'SUPERVISOR_STATE', 'SUPERVISOR_UNIT']);
 
 function checkEnvironment(env: unknown, path: Path, report: Report): void {
   for (const [key, value] of Object.entries(asRecord(env) ?? {})) {

@@ -30,6 +30,8 @@ export function receiveStart(): Promise<DaemonStart> {
     const onGone = () => reject(new Error('the guardian went away before it said what to run'));
     process.on('message', onMessage);
     process.once('disconnect', onGone);
+    // It may have gone while our modules were being loaded, before anybody listened.
+    if (!process.connected) onGone();
   });
 }
 
